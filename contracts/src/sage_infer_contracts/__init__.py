@@ -4,6 +4,151 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .backend import (
+        BackendConfig as BackendConfig,
+        BackendHealth as BackendHealth,
+        BackendStats as BackendStats,
+        InferenceBackend as InferenceBackend,
+        ModelLocation as ModelLocation,
+        OptionValue as OptionValue,
+        Prompt as Prompt,
+        Tokenizer as Tokenizer,
+    )
+    from .capabilities import Capability as Capability
+    from .chat import ChatMessage as ChatMessage, ChatResponse as ChatResponse
+    from .clauses import CLAUSES as CLAUSES, Clause as Clause
+    from .content import (
+        ContentKey as ContentKey,
+        ContentRoot as ContentRoot,
+        Variant as Variant,
+        chain_key as chain_key,
+    )
+    from .descriptors import (
+        CapabilityDescriptor as CapabilityDescriptor,
+        HybridCapabilityDescriptor as HybridCapabilityDescriptor,
+        ModelDescriptor as ModelDescriptor,
+        ModelStatus as ModelStatus,
+    )
+    from .detection import (
+        DetectionReport as DetectionReport,
+        DetectionStep as DetectionStep,
+        HardwareDetector as HardwareDetector,
+    )
+    from .devices import (
+        AcceleratorDescriptor as AcceleratorDescriptor,
+        DeviceIds as DeviceIds,
+        Figure as Figure,
+        HardwareProfile as HardwareProfile,
+        HostCpu as HostCpu,
+        LinkProfile as LinkProfile,
+        MemoryTierSpec as MemoryTierSpec,
+        NumaNode as NumaNode,
+    )
+    from .embedding import EmbeddingBackend as EmbeddingBackend
+    from .errors import (
+        BackendUnavailable as BackendUnavailable,
+        CapacityExceeded as CapacityExceeded,
+        DeadlineExceeded as DeadlineExceeded,
+        DeviceUnavailable as DeviceUnavailable,
+        IntegrityError as IntegrityError,
+        InvalidRequest as InvalidRequest,
+        PluginConflict as PluginConflict,
+        PluginIncompatible as PluginIncompatible,
+        PluginLoadError as PluginLoadError,
+        PluginNotFound as PluginNotFound,
+        SageInferError as SageInferError,
+        Unsupported as Unsupported,
+        error_from_wire as error_from_wire,
+        error_to_wire as error_to_wire,
+    )
+    from .eviction import BlockInfo as BlockInfo, EvictionPolicy as EvictionPolicy
+    from .hybrid import HybridInferenceBackend as HybridInferenceBackend
+    from .kv import (
+        KV_SCHEMA_PRESETS as KV_SCHEMA_PRESETS,
+        KVCacheSchema as KVCacheSchema,
+        KVGroup as KVGroup,
+        KVLayout as KVLayout,
+        KVSchemaRequest as KVSchemaRequest,
+        parse_kv_schema as parse_kv_schema,
+    )
+    from .launch import (
+        BackendContext as BackendContext,
+        BackendRecipe as BackendRecipe,
+        EngineLaunchPlan as EngineLaunchPlan,
+        Refusal as Refusal,
+        VersionWindow as VersionWindow,
+    )
+    from .membership import PROTOCOLS as PROTOCOLS, missing_members as missing_members
+    from .memory import MemoryRegion as MemoryRegion
+    from .models import (
+        ModelRequest as ModelRequest,
+        ModelSource as ModelSource,
+        ProgressCallback as ProgressCallback,
+    )
+    from .names import (
+        DTYPE_BITS as DTYPE_BITS,
+        RESERVED_HARDWARE_NAMES as RESERVED_HARDWARE_NAMES,
+        DType as DType,
+        InstanceType as InstanceType,
+        Phase as Phase,
+        check_plugin_name as check_plugin_name,
+    )
+    from .plugins import (
+        COMMANDS_GROUP as COMMANDS_GROUP,
+        RESERVED_KINDS as RESERVED_KINDS,
+        DoctorLine as DoctorLine,
+        PluginKind as PluginKind,
+        PluginRef as PluginRef,
+        Proposal as Proposal,
+        hookimpl as hookimpl,
+    )
+    from .probe import (
+        CommandResult as CommandResult,
+        PciDevice as PciDevice,
+        Probe as Probe,
+        ProbeRecording as ProbeRecording,
+        RecordingProbe as RecordingProbe,
+        ReplayProbe as ReplayProbe,
+        Unknown as Unknown,
+    )
+    from .quantization import (
+        QuantizationProfile as QuantizationProfile,
+        load_profile_from_yaml as load_profile_from_yaml,
+        validate_profile as validate_profile,
+    )
+    from .runtime import DeviceRuntime as DeviceRuntime, MemoryInfo as MemoryInfo
+    from .sampling import SamplingParams as SamplingParams
+    from .schemas import SCHEMAS as SCHEMAS, json_schema as json_schema
+    from .states import (
+        DecodeResult as DecodeResult,
+        DecodeState as DecodeState,
+        DetokeniserState as DetokeniserState,
+        KVExport as KVExport,
+        KVHandle as KVHandle,
+        PrefilledSequence as PrefilledSequence,
+        PrefillResult as PrefillResult,
+        RngState as RngState,
+    )
+    from .store import BlockOutcome as BlockOutcome, KVStoreTier as KVStoreTier, TierUsage as TierUsage
+    from .streams import (
+        Completion as Completion,
+        FinishReason as FinishReason,
+        TokenDelta as TokenDelta,
+        TokenLogprob as TokenLogprob,
+        TokenStream as TokenStream,
+        Usage as Usage,
+    )
+    from .transport import (
+        KVChunk as KVChunk,
+        TransferStatus as TransferStatus,
+        TransportEngine as TransportEngine,
+        TransportPlan as TransportPlan,
+        TransportPreset as TransportPreset,
+    )
+    from .wire import CONTRACT_VERSION as CONTRACT_VERSION, FrozenModel as FrozenModel, WireModel as WireModel
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "backend": ("BackendConfig", "BackendHealth", "BackendStats", "InferenceBackend", "ModelLocation", "OptionValue", "Prompt", "Tokenizer"),

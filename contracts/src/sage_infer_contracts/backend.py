@@ -42,13 +42,17 @@ class BackendConfig(WireModel):
     dtype: DType | Literal["auto"] = "auto"
     max_sequence_length: PositiveInt | None = None
     max_batch_size: PositiveInt | None = None
-    max_batched_tokens: PositiveInt | None = Field(default=None, description="token budget of one engine step")
+    max_batched_tokens: PositiveInt | None = Field(
+        default=None, description="token budget of one engine step"
+    )
     max_waiting_requests: NonNegativeInt | None = None
     kv_cache_memory_bytes: PositiveInt | None = None
     kv_schema: KVSchemaRequest | None = None
     tensor_parallel_size: PositiveInt = 1
     threads: PositiveInt | None = Field(default=None, description="CPU threads of the engine")
-    options: Mapping[str, OptionValue] = Field(default_factory=dict, description="the plugin's own, by its own names")
+    options: Mapping[str, OptionValue] = Field(
+        default_factory=dict, description="the plugin's own, by its own names"
+    )
 
 
 class BackendHealth(WireModel):
@@ -62,7 +66,9 @@ class BackendStats(WireModel):
     """Counters since start, and gauges now. Counters never fall while a backend lives."""
 
     computed_tokens: NonNegativeInt = Field(default=0, description="prompt tokens whose KV was computed")
-    reused_tokens: NonNegativeInt = Field(default=0, description="prompt tokens whose KV was not computed (IB-08)")
+    reused_tokens: NonNegativeInt = Field(
+        default=0, description="prompt tokens whose KV was not computed (IB-08)"
+    )
     generated_tokens: NonNegativeInt = 0
     running: NonNegativeInt = 0
     waiting: NonNegativeInt = 0

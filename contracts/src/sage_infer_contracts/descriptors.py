@@ -35,7 +35,9 @@ class CapabilityDescriptor(WireModel):
     ttft_hint_ms: float | None = Field(default=None, gt=0, description="measured")
 
     capabilities: frozenset[str] = frozenset()
-    max_waiting_requests: NonNegativeInt | None = Field(default=None, description="the engine's own queue bound")
+    max_waiting_requests: NonNegativeInt | None = Field(
+        default=None, description="the engine's own queue bound"
+    )
 
 
 class ModelDescriptor(WireModel):

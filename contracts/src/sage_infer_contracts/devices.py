@@ -40,14 +40,18 @@ class AcceleratorDescriptor(WireModel):
     memory_total_bytes: NonNegativeInt | None = None
     memory_used_bytes: NonNegativeInt | None = None
     utilisation_percent: float | None = Field(default=None, ge=0, le=100)
-    compute_units: PositiveInt | None = Field(default=None, description="cores, SMs or the vendor's equivalent")
+    compute_units: PositiveInt | None = Field(
+        default=None, description="cores, SMs or the vendor's equivalent"
+    )
     dtypes: tuple[DType, ...] = ()
     numa_node: NonNegativeInt | None = None
     driver_version: str | None = None
     slice_of: str | None = Field(default=None, description="UUID or BDF of the parent of a slice (MIG, vNPU)")
     health: HealthState = "unknown"
     health_reason: str | None = None
-    figures: tuple[tuple[str, Figure], ...] = Field(default=(), description="name to figure, e.g. memory_bandwidth")
+    figures: tuple[tuple[str, Figure], ...] = Field(
+        default=(), description="name to figure, e.g. memory_bandwidth"
+    )
     features: tuple[str, ...] = Field(default=(), description="instruction sets and the like, as reported")
 
 

@@ -84,8 +84,14 @@ class KVCacheSchema(WireModel):
             raise ValueError(f"{self.dtype} KV has no scales; scale_granularity must be 'none'")
         first = self.all_groups[0]
         total_layers = sum(group.num_layers for group in self.all_groups)
-        if (self.num_layers, self.num_heads, self.head_dim) != (total_layers, first.num_heads, first.head_dim):
-            raise ValueError("num_layers must be the groups' total, num_heads and head_dim those of the first group")
+        if (self.num_layers, self.num_heads, self.head_dim) != (
+            total_layers,
+            first.num_heads,
+            first.head_dim,
+        ):
+            raise ValueError(
+                "num_layers must be the groups' total, num_heads and head_dim those of the first group"
+            )
         if self.dtype == "int4" and any(group.elements_per_token % 2 for group in self.all_groups):
             raise ValueError("int4 KV needs an even number of elements per token")
         return self
@@ -103,7 +109,9 @@ class KVCacheSchema(WireModel):
         elements = sum(group.elements_per_token for group in self.all_groups)
         scales = 0
         if self.scale_granularity == "token_head":
-            scales = sum(group.scales_per_token for group in self.all_groups) * DTYPE_BITS[self.scale_dtype] // 8
+            scales = (
+                sum(group.scales_per_token for group in self.all_groups) * DTYPE_BITS[self.scale_dtype] // 8
+            )
         return elements * DTYPE_BITS[self.dtype] // 8 + scales
 
     @property
@@ -123,7 +131,9 @@ class KVCacheSchema(WireModel):
         """Say whether a converter could map blocks of this schema to ``other``: same shape, any page or dtype."""
 
         def shape(schema: KVCacheSchema) -> list[tuple[object, ...]]:
-            return [(g.kind, g.num_layers, g.num_heads, g.head_dim, g.window_tokens) for g in schema.all_groups]
+            return [
+                (g.kind, g.num_layers, g.num_heads, g.head_dim, g.window_tokens) for g in schema.all_groups
+            ]
 
         return shape(self) == shape(other)
 
@@ -176,7 +186,9 @@ def parse_kv_schema(text: str) -> KVSchemaRequest:
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         key, equals, value = part.partition("=")
         if not equals:
-            raise ValueError(f"KV schema {part!r} is not KEY=VALUE; try preset=fp16 or dtype=fp16,page_size=16")
+            raise ValueError(
+                f"KV schema {part!r} is not KEY=VALUE; try preset=fp16 or dtype=fp16,page_size=16"
+            )
         fields[key.strip()] = value.strip()
     preset = fields.pop("preset", None)
     if preset is not None and preset not in KV_SCHEMA_PRESETS:

@@ -33,11 +33,19 @@ class EngineLaunchPlan(WireModel):
     """How an engine process is started on one platform: data only, so that it can be shown and recorded."""
 
     hardware: HardwareName
-    environment: Mapping[str, str] = Field(default_factory=dict, description="set in the engine's process only")
-    arguments: Mapping[str, str | int | float | bool] = Field(default_factory=dict, description="engine arguments")
-    platform_plugin: str | None = Field(default=None, description="entry point that must be installed and load")
+    environment: Mapping[str, str] = Field(
+        default_factory=dict, description="set in the engine's process only"
+    )
+    arguments: Mapping[str, str | int | float | bool] = Field(
+        default_factory=dict, description="engine arguments"
+    )
+    platform_plugin: str | None = Field(
+        default=None, description="entry point that must be installed and load"
+    )
     plugin_allowlist: tuple[str, ...] = Field(default=(), description="engine plugins allowed to load")
-    required_modules: tuple[str, ...] = Field(default=(), description="top-level modules that must be importable")
+    required_modules: tuple[str, ...] = Field(
+        default=(), description="top-level modules that must be importable"
+    )
     versions: tuple[VersionWindow, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     install_hint: str = Field(default="", description="what to install when a check fails")

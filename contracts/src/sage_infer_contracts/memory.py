@@ -17,5 +17,7 @@ class MemoryRegion(FrozenModel):
     def slice(self, offset: int, nbytes: int) -> MemoryRegion:
         """Return part of the region; raises ValueError when it reaches outside."""
         if offset < 0 or nbytes <= 0 or offset + nbytes > self.nbytes:
-            raise ValueError(f"slice [{offset}, {offset + nbytes}) is outside a region of {self.nbytes} bytes")
+            raise ValueError(
+                f"slice [{offset}, {offset + nbytes}) is outside a region of {self.nbytes} bytes"
+            )
         return MemoryRegion(device=self.device, address=self.address + offset, nbytes=nbytes)

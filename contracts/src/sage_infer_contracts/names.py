@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-RESERVED_HARDWARE_NAMES: frozenset[str] = frozenset({"cuda", "ascend", "cambricon", "hygon", "kunlunxin", "cpu"})
+RESERVED_HARDWARE_NAMES: frozenset[str] = frozenset(
+    {"cuda", "ascend", "cambricon", "hygon", "kunlunxin", "cpu"}
+)
 """Only the project's own plugins may claim these; the set of hardware names itself is open."""
 
 _NAME = re.compile(r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$")
@@ -20,7 +22,9 @@ _NAME = re.compile(r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$")
 def check_plugin_name(name: str) -> str:
     """Return ``name`` if it is a legal plugin or hardware name, else raise ValueError."""
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not a plugin name: lower-case letters, digits, '-' and '_', starting with a letter")
+        raise ValueError(
+            f"{name!r} is not a plugin name: lower-case letters, digits, '-' and '_', starting with a letter"
+        )
     return name
 
 

@@ -46,15 +46,15 @@ class Probe(Protocol):
         """Return all PCI functions, in BDF order."""
         ...
 
-    def read_file(self, path: str) -> str | None | Unknown:
+    def read_file(self, path: str) -> str | Unknown | None:
         """Return a text file's content; None when it does not exist or cannot be read."""
         ...
 
-    def list_dir(self, path: str) -> Sequence[str] | None | Unknown:
+    def list_dir(self, path: str) -> Sequence[str] | Unknown | None:
         """Return the sorted names in a folder; None when there is none."""
         ...
 
-    def environ(self, name: str) -> str | None | Unknown:
+    def environ(self, name: str) -> str | Unknown | None:
         """Return an environment variable."""
         ...
 
@@ -62,7 +62,7 @@ class Probe(Protocol):
         """Run a program without a shell, killed with its children at the deadline."""
         ...
 
-    def library(self, name: str, call: str) -> str | None | Unknown:
+    def library(self, name: str, call: str) -> str | Unknown | None:
         """Return a vendor library's reply as JSON text; None when the library is missing."""
         ...
 
@@ -74,7 +74,9 @@ class ProbeRecording(WireModel):
     files: Mapping[str, str | None] = Field(default_factory=dict)
     directories: Mapping[str, tuple[str, ...] | None] = Field(default_factory=dict)
     environment: Mapping[str, str | None] = Field(default_factory=dict)
-    commands: Mapping[str, CommandResult] = Field(default_factory=dict, description="keyed by the joined command")
+    commands: Mapping[str, CommandResult] = Field(
+        default_factory=dict, description="keyed by the joined command"
+    )
     libraries: Mapping[str, str | None] = Field(default_factory=dict, description="keyed by 'name:call'")
     note: str = ""
 
@@ -98,17 +100,17 @@ class ReplayProbe:
         """Return the recorded PCI functions."""
         return Unknown("pci") if self._recording.pci is None else self._recording.pci
 
-    def read_file(self, path: str) -> str | None | Unknown:
+    def read_file(self, path: str) -> str | Unknown | None:
         """Return the recorded file."""
         files = self._recording.files
         return files[path] if path in files else Unknown(path)
 
-    def list_dir(self, path: str) -> Sequence[str] | None | Unknown:
+    def list_dir(self, path: str) -> Sequence[str] | Unknown | None:
         """Return the recorded folder."""
         directories = self._recording.directories
         return directories[path] if path in directories else Unknown(path)
 
-    def environ(self, name: str) -> str | None | Unknown:
+    def environ(self, name: str) -> str | Unknown | None:
         """Return the recorded variable."""
         environment = self._recording.environment
         return environment[name] if name in environment else Unknown(name)
@@ -118,7 +120,7 @@ class ReplayProbe:
         key = command_key(command)
         return self._recording.commands.get(key, Unknown(key))
 
-    def library(self, name: str, call: str) -> str | None | Unknown:
+    def library(self, name: str, call: str) -> str | Unknown | None:
         """Return the recorded reply."""
         key = f"{name}:{call}"
         libraries = self._recording.libraries
@@ -144,21 +146,21 @@ class RecordingProbe:
             self._pci = tuple(answer)
         return answer
 
-    def read_file(self, path: str) -> str | None | Unknown:
+    def read_file(self, path: str) -> str | Unknown | None:
         """Ask and keep."""
         answer = self._probe.read_file(path)
         if not isinstance(answer, Unknown):
             self._files[path] = answer
         return answer
 
-    def list_dir(self, path: str) -> Sequence[str] | None | Unknown:
+    def list_dir(self, path: str) -> Sequence[str] | Unknown | None:
         """Ask and keep."""
         answer = self._probe.list_dir(path)
         if not isinstance(answer, Unknown):
             self._directories[path] = None if answer is None else tuple(answer)
         return answer
 
-    def environ(self, name: str) -> str | None | Unknown:
+    def environ(self, name: str) -> str | Unknown | None:
         """Ask and keep."""
         answer = self._probe.environ(name)
         if not isinstance(answer, Unknown):
@@ -172,7 +174,7 @@ class RecordingProbe:
             self._commands[command_key(command)] = answer
         return answer
 
-    def library(self, name: str, call: str) -> str | None | Unknown:
+    def library(self, name: str, call: str) -> str | Unknown | None:
         """Ask and keep."""
         answer = self._probe.library(name, call)
         if not isinstance(answer, Unknown):

@@ -51,14 +51,18 @@ def validate_profile(profile: QuantizationProfile, *, hardware: str | None = Non
     problems = []
     if profile.activation_bits < profile.weight_bits:
         problems.append(
-            f"activation_bits ({profile.activation_bits}) below weight_bits ({profile.weight_bits}): no kernel does this"
+            f"activation_bits {profile.activation_bits} below weight_bits {profile.weight_bits}: no kernel does this"
         )
     if profile.kv_bits_decode > profile.kv_bits_prefill:
-        problems.append("kv_bits_decode above kv_bits_prefill: precision lost in prefill cannot come back in decode")
+        problems.append(
+            "kv_bits_decode above kv_bits_prefill: precision lost in prefill cannot come back in decode"
+        )
     if hardware is not None and profile.kernel_backend != hardware:
         problems.append(f"kernel_backend is {profile.kernel_backend!r} but the instance runs on {hardware!r}")
     if profile.weight_bits == 4 and not profile.calibration_dataset:
-        problems.append("4-bit weights without a calibration_dataset: accuracy will be that of round-to-nearest")
+        problems.append(
+            "4-bit weights without a calibration_dataset: accuracy will be that of round-to-nearest"
+        )
     return problems
 
 
@@ -70,7 +74,9 @@ def load_profile_from_yaml(path: str | PathLike[str]) -> QuantizationProfile:
     try:
         import yaml
     except ImportError as error:
-        raise ImportError("reading YAML profiles needs PyYAML: pip install 'sage-infer-contracts[yaml]'") from error
+        raise ImportError(
+            "reading YAML profiles needs PyYAML: pip install 'sage-infer-contracts[yaml]'"
+        ) from error
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         return QuantizationProfile.model_validate(data)

@@ -35,7 +35,9 @@ class SamplingParams(WireModel):
     presence_penalty: float = Field(default=0.0, ge=-2.0, le=2.0)
     frequency_penalty: float = Field(default=0.0, ge=-2.0, le=2.0)
     logit_bias: Mapping[int, float] | None = None
-    logprobs: NonNegativeInt | None = Field(default=None, description="alternatives per token; 0: the token's own")
+    logprobs: NonNegativeInt | None = Field(
+        default=None, description="alternatives per token; 0: the token's own"
+    )
     n: PositiveInt = 1
     json_schema: str | None = Field(default=None, description="JSON Schema text that the output must satisfy")
 

@@ -21,7 +21,8 @@ class KVHandle(FrozenModel):
     generation: NonNegativeInt
     lease: str
     lease_expires_at_s: float | None = Field(
-        default=None, description="the holder's monotonic clock, in seconds; only the instance itself compares it"
+        default=None,
+        description="the holder's monotonic clock, in seconds; only the instance itself compares it",
     )
 
 
@@ -37,7 +38,9 @@ class DetokeniserState(FrozenModel):
 
     prefix_offset: NonNegativeInt
     read_offset: NonNegativeInt
-    held_text: str = Field(default="", description="decoded text held back as a possible start of a stop string")
+    held_text: str = Field(
+        default="", description="decoded text held back as a possible start of a stop string"
+    )
 
 
 class DecodeState(WireModel):

@@ -19,7 +19,9 @@ CONTRACT_VERSION = f"{CONTRACT_MAJOR}.{CONTRACT_MINOR}"
 class FrozenModel(BaseModel):
     """An immutable value type that refuses unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="strings", protected_namespaces=()
+    )
 
 
 class WireModel(FrozenModel):
