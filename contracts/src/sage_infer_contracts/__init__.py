@@ -66,6 +66,14 @@ if TYPE_CHECKING:
     )
     from .eviction import BlockInfo as BlockInfo, EvictionPolicy as EvictionPolicy
     from .hybrid import HybridInferenceBackend as HybridInferenceBackend
+    from .kinds import (
+        COMMANDS_GROUP as COMMANDS_GROUP,
+        RESERVED_HARDWARE_NAMES as RESERVED_HARDWARE_NAMES,
+        RESERVED_KINDS as RESERVED_KINDS,
+        PluginKind as PluginKind,
+        check_plugin_name as check_plugin_name,
+        may_claim as may_claim,
+    )
     from .kv import (
         KV_SCHEMA_PRESETS as KV_SCHEMA_PRESETS,
         KVCacheSchema as KVCacheSchema,
@@ -90,17 +98,12 @@ if TYPE_CHECKING:
     )
     from .names import (
         DTYPE_BITS as DTYPE_BITS,
-        RESERVED_HARDWARE_NAMES as RESERVED_HARDWARE_NAMES,
         DType as DType,
         InstanceType as InstanceType,
         Phase as Phase,
-        check_plugin_name as check_plugin_name,
     )
     from .plugins import (
-        COMMANDS_GROUP as COMMANDS_GROUP,
-        RESERVED_KINDS as RESERVED_KINDS,
         DoctorLine as DoctorLine,
-        PluginKind as PluginKind,
         PluginRef as PluginRef,
         Proposal as Proposal,
         hookimpl as hookimpl,
@@ -163,13 +166,14 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "errors": ("BackendUnavailable", "CapacityExceeded", "DeadlineExceeded", "DeviceUnavailable", "IntegrityError", "InvalidRequest", "PluginConflict", "PluginIncompatible", "PluginLoadError", "PluginNotFound", "SageInferError", "Unsupported", "error_from_wire", "error_to_wire"),
     "eviction": ("BlockInfo", "EvictionPolicy"),
     "hybrid": ("HybridInferenceBackend",),
+    "kinds": ("COMMANDS_GROUP", "PluginKind", "RESERVED_HARDWARE_NAMES", "RESERVED_KINDS", "check_plugin_name", "may_claim"),
     "kv": ("KV_SCHEMA_PRESETS", "KVCacheSchema", "KVGroup", "KVLayout", "KVSchemaRequest", "parse_kv_schema"),
     "launch": ("BackendContext", "BackendRecipe", "EngineLaunchPlan", "Refusal", "VersionWindow"),
     "membership": ("PROTOCOLS", "missing_members"),
     "memory": ("MemoryRegion",),
     "models": ("ModelRequest", "ModelSource", "ProgressCallback"),
-    "names": ("DTYPE_BITS", "DType", "InstanceType", "Phase", "RESERVED_HARDWARE_NAMES", "check_plugin_name"),
-    "plugins": ("COMMANDS_GROUP", "DoctorLine", "PluginKind", "PluginRef", "Proposal", "RESERVED_KINDS", "hookimpl"),
+    "names": ("DTYPE_BITS", "DType", "InstanceType", "Phase"),
+    "plugins": ("DoctorLine", "PluginRef", "Proposal", "hookimpl"),
     "probe": ("CommandResult", "PciDevice", "Probe", "ProbeRecording", "RecordingProbe", "ReplayProbe", "Unknown"),
     "quantization": ("QuantizationProfile", "load_profile_from_yaml", "validate_profile"),
     "runtime": ("DeviceRuntime", "MemoryInfo"),

@@ -21,25 +21,52 @@ class SageInferError(Exception):
         return {}
 
 
-class PluginNotFound(SageInferError, LookupError):
+class PluginError(SageInferError):
+    """What went wrong with one plugin. Fields that are not known are None; the cause is ``__cause__``."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str | None = None,
+        name: str | None = None,
+        distribution: str | None = None,
+        version: str | None = None,
+        target: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.name = name
+        self.distribution = distribution
+        self.version = version
+        self.target = target
+
+    def wire_fields(self) -> dict[str, str | None]:
+        """Return which plugin it was."""
+        return {
+            field: getattr(self, field) for field in ("kind", "name", "distribution", "version", "target")
+        }
+
+
+class PluginNotFound(PluginError, LookupError):
     """No installed plugin answers to the requested kind and name."""
 
     code = "plugin_not_found"
 
 
-class PluginConflict(SageInferError, LookupError):
+class PluginConflict(PluginError, LookupError):
     """Two distributions claim one name; ``dist:name`` selects."""
 
     code = "plugin_conflict"
 
 
-class PluginIncompatible(SageInferError, ImportError):
+class PluginIncompatible(PluginError, ImportError):
     """The plugin needs a newer contract, or adapts a version outside its tested window."""
 
     code = "plugin_incompatible"
 
 
-class PluginLoadError(SageInferError, ImportError):
+class PluginLoadError(PluginError, ImportError):
     """A plugin asked for by name failed while it was imported or created."""
 
     code = "plugin_load_error"

@@ -1,6 +1,7 @@
 """Plugin kinds, their entry-point groups, and legal names.
 
-Kept free of pydantic, so that a host can list what is installed at the cost of reading metadata alone.
+Kept free of pydantic, so that a host can list what is installed at the cost of reading metadata alone. The list of
+reserved hardware names here is the only place in contracts and core where a vendor is named.
 """
 
 from __future__ import annotations

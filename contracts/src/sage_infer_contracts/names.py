@@ -1,32 +1,13 @@
-"""Names with a meaning to everybody: hardware backends, dtypes, instance types.
-
-This list of reserved hardware names is the only place in contracts and core where a vendor is named.
-"""
+"""Names with a meaning to everybody: hardware backends, dtypes, instance types."""
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-RESERVED_HARDWARE_NAMES: frozenset[str] = frozenset(
-    {"cuda", "ascend", "cambricon", "hygon", "kunlunxin", "cpu"}
-)
-"""Only the project's own plugins may claim these; the set of hardware names itself is open."""
-
-_NAME = re.compile(r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$")
-
-
-def check_plugin_name(name: str) -> str:
-    """Return ``name`` if it is a legal plugin or hardware name, else raise ValueError."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{name!r} is not a plugin name: lower-case letters, digits, '-' and '_', starting with a letter"
-        )
-    return name
-
+from .kinds import RESERVED_HARDWARE_NAMES as RESERVED_HARDWARE_NAMES, check_plugin_name as check_plugin_name
 
 HardwareName = Annotated[str, AfterValidator(check_plugin_name)]
 """An open, validated hardware name; see :data:`RESERVED_HARDWARE_NAMES`."""

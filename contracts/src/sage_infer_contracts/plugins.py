@@ -1,48 +1,23 @@
-"""Plugin kinds, their entry-point groups, and references that cross process boundaries."""
+"""Hook marker, and references to plugins that cross process boundaries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 import pluggy
 from pydantic import Field
 
 from .backend import OptionValue
+from .kinds import (
+    COMMANDS_GROUP as COMMANDS_GROUP,
+    PROJECT_NAME as PROJECT_NAME,
+    RESERVED_KINDS as RESERVED_KINDS,
+    PluginKind as PluginKind,
+)
 from .wire import FrozenModel, WireModel
 
-PROJECT_NAME = "sage_infer"
 hookimpl = pluggy.HookimplMarker(PROJECT_NAME)
 """Marks a plugin's hook implementations; the specifications live in the host."""
-
-
-class PluginKind(StrEnum):
-    """What a plugin is. The value is the middle part of its entry-point group."""
-
-    BACKEND = "backend"
-    EMBEDDING = "embedding"
-    KV_TIER = "kv_tier"
-    EVICTION = "eviction"
-    TRANSPORT = "transport"
-    DEVICE = "device"
-    MODEL_SOURCE = "model_source"
-    HOOKS = "hooks"
-    CONFORMANCE = "conformance"
-    ADMISSION = "admission"
-    PREFETCH = "prefetch"
-    SCHEDULING = "scheduling"
-
-    @property
-    def group(self) -> str:
-        """Entry-point group; the number is the contract's major version."""
-        return f"{PROJECT_NAME}.{self.value}.v1"
-
-
-COMMANDS_GROUP = f"{PROJECT_NAME}.commands"
-"""Lazy CLI commands; resolves to a click command."""
-
-RESERVED_KINDS = frozenset({PluginKind.ADMISSION, PluginKind.PREFETCH, PluginKind.SCHEDULING})
-"""Kinds whose group name is kept for a later contract; nothing loads from them yet."""
 
 
 class PluginRef(WireModel):
