@@ -1,0 +1,132 @@
+"""Everything that is checked, and on which Python. ``nox`` runs it all; ``nox -s lint`` runs one part.
+
+The fast lane is lint, tests and docs; the engine lane after it loads torch and the real models.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PYTHONS = ["3.11", "3.12", "3.13"]
+ENGINE_PYTHON = "3.11"
+TORCH = "torch==2.13.0"
+
+TORCH_FREE = ["contracts", "core", "plugins/host", "plugins/demo"]
+WITH_ENGINE = [*TORCH_FREE, "plugins/torch"]
+BUILD_TOOLS = ["build", "hatchling>=1.26"]
+TEST_TOOLS = [
+    "pytest>=8.3",
+    "pytest-asyncio>=1.0",
+    "pytest-cov>=6",
+    "coverage>=7.10",
+    "hypothesis>=6.110",
+    "openai>=1.60",
+    "schemathesis>=4.0",
+    "httpx>=0.27",
+    "opentelemetry-sdk>=1.25",
+    *BUILD_TOOLS,
+]
+REPORTS = ROOT / "report"
+
+nox.options.sessions = ["lint", "tests", "docs", "engine", "build"]
+nox.options.error_on_missing_interpreters = False
+nox.options.default_venv_backend = "venv"
+# pip alone understands every way users configure their package index, so it is used throughout.
+_built: dict[str, Path] = {}
+
+
+def wheels(session: nox.Session, folders: list[str]) -> list[str]:
+    """Build each folder's wheel once in a run and return the files."""
+    missing = [folder for folder in folders if folder not in _built]
+    if missing:
+        session.install("-q", *BUILD_TOOLS)
+    for folder in missing:
+        target = Path(session.cache_dir) / "wheels" / folder.replace("/", "-")
+        shutil.rmtree(target, ignore_errors=True)
+        session.run("python", "-m", "build", "-q", "-w", "-n", "-o", str(target), folder, silent=True)
+        _built[folder] = next(target.glob("*.whl"))
+    return [str(_built[folder]) for folder in folders]
+
+
+def pytest(session: nox.Session, report: str, *arguments: str) -> None:
+    """Run pytest with a JUnit report, one compute thread per library unless a test says otherwise."""
+    REPORTS.mkdir(exist_ok=True)
+    junit = f"--junitxml={REPORTS / report}.xml"
+    session.run("python", "-m", "pytest", junit, *arguments, *session.posargs, env={"PYTHONHASHSEED": "0"})
+
+
+@nox.session(python=ENGINE_PYTHON)
+def lint(session: nox.Session) -> None:
+    """Style, formatting, strict types and the import rules."""
+    session.install(
+        "-q", "ruff>=0.9", "mypy>=1.14", "types-PyYAML", "types-psutil", "nox", "pytest", "hypothesis"
+    )
+    session.install("-q", *wheels(session, TORCH_FREE))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    sources = sorted(
+        str(path.relative_to(ROOT)) for path in ROOT.glob("**/src") if "_template" not in path.parts
+    )
+    for source in sources:
+        if ".nox" not in source:
+            session.run("mypy", source)
+    session.run("mypy", "noxfile.py", *map(str, (ROOT / "docs" / "tools").glob("*.py")))
+    session.run("python", "-m", "pytest", "-q", "core/tests/architecture")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The torch-free packages, installed from wheels into a fresh environment."""
+    session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS)
+    folders = [f"{folder}/tests" for folder in TORCH_FREE]
+    coverage = [
+        "--cov=sage_infer_contracts",
+        "--cov=sage_infer",
+        "--cov-report=term:skip-covered",
+        "--cov-fail-under=90",
+    ]
+    pytest(session, f"tests-{session.python}", "-q", "-m", "not engine", *coverage, *folders)
+
+
+def install_engine(session: nox.Session) -> None:
+    """Install the CPU engine. torch first: later requirements then find it satisfied."""
+    session.install("-q", TORCH)
+    session.install("-q", *wheels(session, WITH_ENGINE))
+
+
+@nox.session(python=ENGINE_PYTHON)
+def engine(session: nox.Session) -> None:
+    """The native engine on the real models: tokens, embeddings, HTTP, soak, examples."""
+    install_engine(session)
+    session.install("-q", *TEST_TOOLS, "sentence-transformers>=3.0")
+    folders = [f"{folder}/tests" for folder in WITH_ENGINE if (ROOT / folder / "tests").exists()]
+    pytest(session, "engine-unit", "-q", "-m", "not engine", "plugins/torch/tests")
+    pytest(session, "engine", "-q", "-m", "engine", "--durations=10", *folders)
+
+
+@nox.session(python=ENGINE_PYTHON)
+def docs(session: nox.Session) -> None:
+    """Links resolve, code blocks run, generated references are current."""
+    session.install("-q", *wheels(session, TORCH_FREE), "pytest>=8.3")
+    pytest(session, "docs", "-q", "docs/tests")
+
+
+@nox.session(python=ENGINE_PYTHON)
+def demo(session: nox.Session) -> None:
+    """Install the embedded default, answer a question with a real model, and leave a server to curl."""
+    install_engine(session)
+    session.run("python", "examples/quickstart.py", *session.posargs)
+
+
+@nox.session(python=ENGINE_PYTHON)
+def build(session: nox.Session) -> None:
+    """Wheel and source distribution of every package, checked, into dist/."""
+    session.install("-q", *BUILD_TOOLS, "twine>=6")
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    for folder in WITH_ENGINE:
+        session.run("python", "-m", "build", "-q", "-n", "-o", "dist", folder, silent=True)
+    session.run("twine", "check", "--strict", *sorted(map(str, (ROOT / "dist").glob("*"))))
