@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .catalog import Catalog as Catalog, PluginEntry as PluginEntry, Problem as Problem
+    from .choice import Candidate as Candidate, Explanation as Explanation
+    from .hooks import FromPlugin as FromPlugin, Hooks as Hooks
     from .loading import check_driver as check_driver
     from .registry import (
         LoadedPlugin as LoadedPlugin,
@@ -18,6 +20,10 @@ _HOME = {
     "Catalog": "catalog",
     "PluginEntry": "catalog",
     "Problem": "catalog",
+    "Candidate": "choice",
+    "Explanation": "choice",
+    "FromPlugin": "hooks",
+    "Hooks": "hooks",
     "check_driver": "loading",
     "LoadedPlugin": "registry",
     "Registry": "registry",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from sage_infer_contracts.errors import PluginIncompatible, PluginNotFound
+from sage_infer_contracts.errors import PluginError, PluginIncompatible, PluginNotFound
 from sage_infer_contracts.kinds import PluginKind
 from sage_infer_contracts.plugins import PluginRef
 
 from .. import env
 from . import errors, loading
-from .catalog import Catalog, PluginEntry
+from .catalog import Catalog, PluginEntry, Problem
 from .metadata import canonical_name
+
+if TYPE_CHECKING:
+    from sage_infer_contracts.devices import HardwareProfile
+
+    from .choice import Explanation
+    from .hooks import Hooks
 
 
 @attrs.frozen(slots=True)
@@ -110,6 +116,39 @@ class Registry:
         Errors of the family that the factory raises pass unchanged.
         """
         return loading.create(self.load(kind, name), args, options)
+
+    @cached_property
+    def hooks(self) -> Hooks:
+        """The hook plugins that load by themselves; one that fails to load is a problem, not an error."""
+        from .hooks import Hooks, load_failure
+
+        loaded: list[LoadedPlugin] = []
+        failures: list[Problem] = []
+        for entry in filter(self.autoloads, self.catalog.of_kind(PluginKind.HOOKS)):
+            try:
+                loaded.append(self.load_entry(entry))
+            except PluginError as error:
+                failures.append(load_failure(ref_of(entry), error))
+        hooks = Hooks(loaded)
+        for failure in failures:
+            hooks.record(failure)
+        return hooks
+
+    def choose(self, kind: PluginKind | str, profile: HardwareProfile) -> Explanation:
+        """Choose a driver from what hooks propose for ``profile``; ``chosen`` of the result is never None.
+
+        Raises ``PluginNotFound`` that says why each candidate was rejected. The driver is not loaded, and when it
+        then fails to load, that is an error: there is no falling back to the second best.
+        """
+        explanation = self.explain(kind, profile)
+        explanation.require()
+        return explanation
+
+    def explain(self, kind: PluginKind | str, profile: HardwareProfile) -> Explanation:
+        """Return what :meth:`choose` would decide and why, also when nothing can be chosen."""
+        from .choice import explain
+
+        return explain(self, _kind(kind), profile)
 
 
 def ref_of(entry: PluginEntry) -> PluginRef:

@@ -1,0 +1,1 @@
+"""Parts of the host that every other part uses."""
