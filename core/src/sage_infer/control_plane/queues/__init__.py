@@ -1,0 +1,5 @@
+"""Queues between admission and the instances."""
+
+from .fifo import BoundedFifo
+
+__all__ = ["BoundedFifo"]
