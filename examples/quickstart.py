@@ -95,8 +95,12 @@ def main() -> int:
         print("\n", flush=True)
         if not arguments.once:
             print(f"The server is up at http://127.0.0.1:{port}/v1 (Ctrl-C stops it). Try:\n")
-            print(f"  curl http://127.0.0.1:{port}/v1/chat/completions -H 'Content-Type: application/json' \\")
-            print('    -d \'{"model": "demo", "messages": [{"role": "user", "content": "Tell me a joke."}]}\'\n')
+            print(
+                f"  curl http://127.0.0.1:{port}/v1/chat/completions -H 'Content-Type: application/json' \\"
+            )
+            print(
+                '    -d \'{"model": "demo", "messages": [{"role": "user", "content": "Tell me a joke."}]}\'\n'
+            )
             server.wait()
     except KeyboardInterrupt:
         print("stopping")

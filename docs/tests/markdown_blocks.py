@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = {".nox", ".venv", ".git", "dist", "report", "build", ".pytest_cache", "node_modules", "_template"}
-_BLOCK = re.compile(r"^(?:<!-- lane: (?P<lane>[^>]*?) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(
+    r"^(?:<!-- lane: (?P<lane>[^>]*?) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S
+)
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 
 
@@ -52,4 +54,6 @@ def local_links(page: Path) -> list[str]:
     """Relative link targets of ``page``, without fragments."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
     targets = (link.split("#")[0] for link in _LINK.findall(text))
-    return [target for target in targets if target and "://" not in target and not target.startswith("mailto:")]
+    return [
+        target for target in targets if target and "://" not in target and not target.startswith("mailto:")
+    ]

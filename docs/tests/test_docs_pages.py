@@ -67,4 +67,6 @@ def test_both_readmes_have_the_same_shape() -> None:
 def test_no_page_names_a_machine_or_a_registry() -> None:
     for page in pages():
         text = page.read_text(encoding="utf-8")
-        assert not re.search(r"/(root|tmp/w|work|opt/wheels)\b|pypi\.org/simple|files\.pythonhosted", text), page
+        assert not re.search(r"/(root|tmp/w|work|opt/wheels)\b|pypi\.org/simple|files\.pythonhosted", text), (
+            page
+        )
