@@ -131,7 +131,7 @@ def write_weights(
         file.write(_header(tensors))
         for tensor in tensors:
             data = _dequantised(tensor, config)
-            file.write(memoryview(data).cast("B"))
+            file.write(data.data)
             written += data.nbytes
             report(written / total)
 

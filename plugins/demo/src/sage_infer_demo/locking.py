@@ -19,7 +19,8 @@ def exclusive(path: Path, *, deadline_s: float, on_wait: Callable[[], None]) -> 
     """Hold an exclusive ``flock`` on ``path`` while the block runs.
 
     The kernel releases the lock when its holder dies, however it dies, so a lock never goes stale; the file
-    itself stays. ``on_wait`` is called while another process holds it. Raises ``DeadlineExceeded`` after ``deadline_s``.
+    itself stays. ``on_wait`` is called while another process holds it. Raises ``DeadlineExceeded`` after
+    ``deadline_s``.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:

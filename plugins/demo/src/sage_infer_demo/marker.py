@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, NonNegativeInt, ValidationError
+
 from sage_infer_contracts.wire import FrozenModel
 
 MARKER_NAME = "sage_infer_model.json"
