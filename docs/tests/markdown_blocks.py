@@ -39,9 +39,11 @@ def pages() -> list[Path]:
 
 
 def blocks(lane: str | None = None) -> list[Block]:
-    """The runnable blocks, or those of one lane."""
+    """The runnable blocks, or those of one lane. The Chinese README repeats the English one's and is left out."""
     found = []
     for page in pages():
+        if page.name.endswith(".zh-CN.md"):
+            continue
         text = page.read_text(encoding="utf-8")
         for match in _BLOCK.finditer(text):
             if match["language"] in ("bash", "python"):

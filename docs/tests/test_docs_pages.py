@@ -24,6 +24,7 @@ def test_every_runnable_block_says_where_it_is_tested(block: Block) -> None:
 
 def run_block(block: Block, cwd: Path) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    site = str(cwd / "site")  # what a block installs is found by the block, and leaves with its folder
     program = [sys.executable, "-"] if block.language == "python" else ["bash", "-euo", "pipefail", "-s"]
     return subprocess.run(
         program,
@@ -31,7 +32,7 @@ def run_block(block: Block, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, "PIP_TARGET": site, "PYTHONPATH": site},
         timeout=600,
         check=False,
     )

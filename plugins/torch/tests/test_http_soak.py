@@ -94,7 +94,10 @@ class Storm:
     async def disconnected(self, number: int) -> None:
         body = json.dumps({**chat_body(number, stream=bool(number % 4)), "max_tokens": 500}).encode()
         _, writer = await asyncio.open_connection("127.0.0.1", self.served.port)
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         writer.write(head.encode() + (body if number % 3 else body[: len(body) // 2]))
         await writer.drain()
         writer.transport.abort()
