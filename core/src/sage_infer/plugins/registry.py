@@ -50,6 +50,11 @@ class Registry:
             if not any(_matches(entry, item) for entry in catalog.entries):
                 raise errors.unknown_on_allowlist(item, catalog)
 
+    @property
+    def allowlist(self) -> frozenset[str] | None:
+        """What may load, for a child process to be given the same; None means no restriction."""
+        return self._allowlist
+
     def entries(self, kind: PluginKind | str | None = None) -> tuple[PluginEntry, ...]:
         """Return the allowed plugins of ``kind``, or of every kind."""
         wanted = None if kind is None else PluginKind(kind)

@@ -1,0 +1,99 @@
+"""Open a backend: resolve its name, create it here or in a worker, and start it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, cast
+
+from sage_infer import env
+from sage_infer_contracts.errors import InvalidRequest
+from sage_infer_contracts.kinds import PluginKind
+
+from .choice import choose_name
+from .creation import create_backend
+from .plan import BackendKind, BackendPlan, plan_backend
+
+if TYPE_CHECKING:
+    from sage_infer.plugins import Registry
+    from sage_infer.workers.settings import WorkerSettings
+    from sage_infer_contracts.backend import BackendConfig, InferenceBackend
+    from sage_infer_contracts.embedding import EmbeddingBackend
+
+Isolation = Literal["process", "inline"]
+Progress = Callable[[str, float | None], None]
+
+
+async def open_backend(
+    name: str,
+    config: BackendConfig,
+    *,
+    isolation: Isolation = "process",
+    registry: Registry | None = None,
+    settings: WorkerSettings | None = None,
+    progress: Progress | None = None,
+) -> InferenceBackend:
+    """Return a started backend for language models.
+
+    ``name`` is a plugin's, ``dist:name``, or ``auto`` (the best proposal of the installed hooks). With
+    ``process`` the engine runs in a worker of its own and the result is a proxy with the same contract, see
+    :class:`sage_infer.workers.backend.ProcessBackend`; with ``inline`` it runs in this process.
+    Raises what planning, creating and starting raise; after a failure nothing is left running.
+    """
+    backend = await _open(PluginKind.BACKEND, name, config, isolation, registry, settings, progress)
+    return cast("InferenceBackend", backend)
+
+
+async def open_embedding(
+    name: str,
+    config: BackendConfig,
+    *,
+    isolation: Isolation = "process",
+    registry: Registry | None = None,
+    settings: WorkerSettings | None = None,
+    progress: Progress | None = None,
+) -> EmbeddingBackend:
+    """As :func:`open_backend`, for a backend under ``sage_infer.embedding.v1``."""
+    backend = await _open(PluginKind.EMBEDDING, name, config, isolation, registry, settings, progress)
+    return cast("EmbeddingBackend", backend)
+
+
+async def _open(
+    kind: BackendKind,
+    name: str,
+    config: BackendConfig,
+    isolation: Isolation,
+    registry: Registry | None,
+    settings: WorkerSettings | None,
+    progress: Progress | None,
+) -> InferenceBackend | EmbeddingBackend:
+    from sage_infer.plugins import default_registry
+
+    registry = registry or default_registry()
+    if name == "auto":
+        name, _why = choose_name(kind, registry)
+    plan = plan_backend(name, config, registry=registry, kind=kind)
+    if progress is not None:
+        progress(plan.describe(), None)
+    if isolation == "process":
+        from sage_infer.workers import open_worker
+
+        return await open_worker(plan, registry, settings=settings, progress=progress)
+    return await _open_inline(plan, registry)
+
+
+async def _open_inline(plan: BackendPlan, registry: Registry) -> InferenceBackend | EmbeddingBackend:
+    if plan.launch_plan is not None:
+        differing = env.differing_from(plan.launch_plan.environment)
+        if differing:
+            raise InvalidRequest(
+                f"{plan.requested} needs {', '.join(differing)} set in the engine's own process; "
+                "use isolation=process",
+                param="isolation",
+            )
+    backend = create_backend(plan, registry)
+    try:
+        await backend.start()
+    except BaseException:
+        await backend.close()
+        raise
+    return backend

@@ -1,0 +1,144 @@
+"""The worker's loop: frames in, calls on the one backend, frames out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+from sage_infer.backends.creation import create_backend
+from sage_infer.plugins import Catalog, Registry
+from sage_infer_contracts.errors import BackendUnavailable, IntegrityError, InvalidRequest, error_to_wire
+from sage_infer_contracts.kinds import PluginKind
+from sage_infer_contracts.streams import TokenStream
+
+from .calls import EmbeddingCalls, InferenceCalls
+from .frames import frame, pack, read_frame
+from .messages import Message
+from .outbox import Outbox
+from .worker_spec import WorkerSpec
+
+if TYPE_CHECKING:
+    from sage_infer_contracts.backend import InferenceBackend
+    from sage_infer_contracts.embedding import EmbeddingBackend
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """Serves one host over one connection until the host closes it, asks to close, or :meth:`stop` is called."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._outbox = Outbox(writer)
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._backend: InferenceBackend | EmbeddingBackend | None = None
+        self._calls: InferenceCalls | EmbeddingCalls | None = None
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End :meth:`run` soon; safe to call from a signal handler of the loop."""
+        self._stopping.set()
+
+    async def run(self, line_reader: asyncio.StreamReader, line_writer: asyncio.StreamWriter) -> None:
+        """Serve the connection and the blocking line, then close all that was started here."""
+        line = asyncio.create_task(self._serve_line(line_reader, line_writer), name="worker-line")
+        reading = asyncio.create_task(self._read_forever(), name="worker-reader")
+        stopping = asyncio.create_task(self._stopping.wait(), name="worker-stop")
+        try:
+            await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            tasks = (reading, stopping, line, *self._running.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close_backend()
+            await self._outbox.close()
+            self._writer.close()
+            line_writer.close()
+
+    async def _read_forever(self) -> None:
+        while True:
+            try:
+                message = await read_frame(self._reader)
+            except EOFError:
+                return
+            except IntegrityError:
+                _log.exception("the host sent a frame that cannot be read; closing")
+                return
+            self._dispatch(message)
+
+    def _dispatch(self, message: list[Any]) -> None:
+        kind = message[0]
+        if kind == Message.CALL:
+            _, call_id, method, args = message
+            task = asyncio.create_task(self._answer(call_id, method, args), name=f"call-{method}")
+            self._running[call_id] = task
+            task.add_done_callback(lambda _task: self._running.pop(call_id, None))
+        elif kind == Message.CANCEL_STREAM:
+            self._outbox.cancel(message[1])
+        elif kind == Message.ABANDON:
+            running = self._running.get(message[1])
+            if running is not None:
+                running.cancel()
+            self._outbox.cancel_call(message[1])
+
+    async def _answer(self, call_id: int, method: str, args: list[Any]) -> None:
+        # The result is written in the same step that produced it, so before any delta of its streams.
+        self._writer.write(await self._reply(call_id, method, args))
+
+    async def _serve_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                _, call_id, method, args = await read_frame(reader)
+            except (EOFError, IntegrityError):
+                return
+            writer.write(await self._reply(call_id, method, args))
+
+    async def _reply(self, call_id: int, method: str, args: list[Any]) -> bytes:
+        try:
+            result = await self._call(call_id, method, args)
+            return frame(pack([int(Message.RESULT), call_id, result]))
+        # The process boundary: whatever a call raises becomes the caller's error.
+        except Exception as error:  # noqa: BLE001
+            wire = error_to_wire(error)
+            if wire["code"] == "error":
+                _log.exception("%s failed with an error outside the family", method)
+            return frame(pack([int(Message.ERROR), call_id, wire]))
+
+    async def _call(self, call_id: int, method: str, args: list[Any]) -> Any:
+        if method == "open":
+            return self._open(WorkerSpec.model_validate(args[0]))
+        if method == "close":
+            await self._close_backend()
+            return None
+        if self._calls is None:
+            raise BackendUnavailable("this worker has no backend: it was closed, or never opened")
+        if method in self._calls.streaming:
+
+            def attach(stream: TokenStream) -> int:
+                return self._outbox.attach(stream, call_id)
+
+            return await self._calls.streaming[method](attach, *args)
+        if method not in self._calls.table:
+            raise InvalidRequest(f"a worker has no method {method!r}", param="method")
+        return await self._calls.table[method](*args)
+
+    def _open(self, spec: WorkerSpec) -> None:
+        self._stage("loading plugins")
+        allowlist = None if spec.allowlist is None else frozenset(spec.allowlist)
+        registry = Registry(Catalog.scan(), allowlist=allowlist, autoload=spec.autoload)
+        self._backend = create_backend(spec.plan, registry)
+        if spec.plan.kind is PluginKind.EMBEDDING:
+            self._calls = EmbeddingCalls(cast("EmbeddingBackend", self._backend))
+        else:
+            self._calls = InferenceCalls(cast("InferenceBackend", self._backend))
+        self._stage(f"loading {spec.plan.config.model.model_id}")
+
+    def _stage(self, text: str) -> None:
+        self._writer.write(frame(pack([int(Message.STAGE), text, None])))
+
+    async def _close_backend(self) -> None:
+        backend, self._backend, self._calls = self._backend, None, None
+        if backend is not None:
+            await backend.close()
