@@ -18,7 +18,15 @@ from sage_infer_contracts.kinds import (
     may_claim,
 )
 
-from .metadata import DistributionFacts, entry_lines, place_of, quick_name, read_facts, same_place
+from .metadata import (
+    DistributionFacts,
+    canonical_name,
+    entry_lines,
+    place_of,
+    quick_name,
+    read_facts,
+    same_place,
+)
 
 _PREFIX = f"{PROJECT_NAME}."
 _KIND_OF_GROUP = {kind.group: kind for kind in PluginKind}
@@ -43,6 +51,11 @@ class PluginEntry:
     def qualified(self) -> str:
         """``distribution:name``, which selects this plugin even when another claims its name."""
         return f"{self.distribution}:{self.name}"
+
+    def answers_to(self, name: str) -> bool:
+        """Say whether this is called ``name``, or ``dist:name`` with the distribution in any spelling."""
+        distribution, colon, bare = name.rpartition(":")
+        return self.name == bare and (not colon or self.distribution == canonical_name(distribution))
 
     @property
     def sort_key(self) -> tuple[str, str, str]:

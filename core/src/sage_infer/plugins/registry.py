@@ -14,7 +14,6 @@ from sage_infer_contracts.plugins import PluginRef
 from .. import env
 from . import errors, loading
 from .catalog import Catalog, PluginEntry, Problem
-from .metadata import canonical_name
 
 if TYPE_CHECKING:
     from sage_infer_contracts.devices import HardwareProfile
@@ -47,7 +46,7 @@ class Registry:
         self._allowlist = allowlist
         self._loaded: dict[PluginEntry, LoadedPlugin] = {}
         for item in sorted(allowlist or ()):
-            if not any(_matches(entry, item) for entry in catalog.entries):
+            if not any(entry.answers_to(item) for entry in catalog.entries):
                 raise errors.unknown_on_allowlist(item, catalog)
 
     @property
@@ -66,7 +65,7 @@ class Registry:
 
     def allows(self, entry: PluginEntry) -> bool:
         """Say whether the allowlist lets ``entry`` load."""
-        return self._allowlist is None or any(_matches(entry, item) for item in self._allowlist)
+        return self._allowlist is None or any(entry.answers_to(item) for item in self._allowlist)
 
     def autoloads(self, entry: PluginEntry) -> bool:
         """Say whether ``entry`` loads without being asked for by name."""
@@ -78,7 +77,7 @@ class Registry:
         Raises ``PluginNotFound`` naming what exists, ``PluginConflict`` naming each claimant.
         """
         wanted = _kind(kind)
-        found = [entry for entry in self.catalog.of_kind(wanted) if _matches(entry, name)]
+        found = [entry for entry in self.catalog.of_kind(wanted) if entry.answers_to(name)]
         allowed = [entry for entry in found if self.allows(entry)]
         if not allowed:
             raise errors.not_found(wanted, name, self.catalog, self.names(wanted), blocked=found)
@@ -165,11 +164,6 @@ def ref_of(entry: PluginEntry) -> PluginRef:
 def default_registry() -> Registry:
     """Return the registry of this process: everything installed, under the environment's allowlist and switch."""
     return Registry(Catalog.scan(), allowlist=env.plugin_allowlist(), autoload=env.plugin_autoload())
-
-
-def _matches(entry: PluginEntry, name: str) -> bool:
-    distribution, colon, bare = name.rpartition(":")
-    return entry.name == bare and (not colon or entry.distribution == canonical_name(distribution))
 
 
 def _kind(kind: PluginKind | str) -> PluginKind:
