@@ -24,7 +24,6 @@ def build_logger(
         else structlog.dev.ConsoleRenderer(colors=target.isatty())
     )
     processors: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         *([structlog.processors.format_exc_info] if log_format == "json" else []),

@@ -257,6 +257,7 @@ class ControlPlaneManager:
                 prompt_tokens=len(prompt),
                 kv_cache_size_tokens=len(prompt),
                 slo_ms=request.slo_ms,
+                client_request_id=request.client_request_id,
             )
             jobs.append(
                 GenerationJob(
@@ -284,7 +285,13 @@ class ControlPlaneManager:
         batch_size = min(EMBED_BATCH_SIZE, pool.pick().instance.max_concurrency)
         pool.reserve(1)
         arrival_s = asyncio.get_running_loop().time()
-        metadata = RequestMetadata(request.request_id, request.model_id, classify(request), arrival_s)
+        metadata = RequestMetadata(
+            request.request_id,
+            request.model_id,
+            classify(request),
+            arrival_s,
+            client_request_id=request.client_request_id,
+        )
 
         def cancel() -> None:
             pool.cancel(job)

@@ -101,6 +101,7 @@ class SequenceTimer:
         self._telemetry.log.info(
             "request_ended",
             request_id=metadata.request_id,
+            client_request_id=metadata.client_request_id,
             model=metadata.model_id,
             type=metadata.request_type.value,
             finished_reason=reason,

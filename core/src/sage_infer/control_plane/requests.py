@@ -32,6 +32,7 @@ class GenerateRequest:
     request_id: str = attrs.field(factory=_new_id)
     timeout_s: float | None = None
     slo_ms: float | None = None
+    client_request_id: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if (self.messages is None) == (not self.prompts):
@@ -48,6 +49,7 @@ class EmbedRequest:
     texts: Sequence[str]
     request_id: str = attrs.field(factory=_new_id)
     timeout_s: float | None = None
+    client_request_id: str | None = None
 
 
 @attrs.frozen(slots=True)

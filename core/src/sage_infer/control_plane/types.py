@@ -43,7 +43,8 @@ class RequestMetadata:
     """What the control plane knows of one sequence; owned by the manager's event loop.
 
     ``kv_cache_size_tokens`` is prompt plus generated tokens so far. ``slo_ms`` is the latency the caller asked
-    for, None when it stated none; then there is no slack either.
+    for, None when it stated none; then there is no slack either. ``client_request_id`` is the caller's own name
+    for the request; unlike ``request_id`` it need not be unique.
     """
 
     request_id: str
@@ -55,6 +56,7 @@ class RequestMetadata:
     slo_ms: float | None = None
     status: RequestStatus = RequestStatus.QUEUED
     instance_id: str | None = None
+    client_request_id: str | None = None
 
     def slo_slack_ms(self, now_s: float) -> float | None:
         """Milliseconds left of the stated latency, negative when missed; None when none was stated."""

@@ -1,0 +1,163 @@
+"""``POST /v1/completions``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from sage_infer_contracts.backend import Prompt
+
+from ..control_plane import GenerateRequest
+from ..control_plane.streams import Batch
+from .body import read_model
+from .context import AnswerHead, ServerContext, answer
+from .fields import GenerationFields, TokenId
+from .openapi import body_of
+from .output import FINISH, Piece, Totals
+from .request_id import client_request_id
+from .sampling import allow_only, sampling_params
+from .sse import event
+
+DEFAULT_MAX_TOKENS = 16
+MAX_PROMPTS = 2048
+TokenIds = Annotated[list[TokenId], Field(min_length=1)]
+
+
+class CompletionRequest(GenerationFields):
+    """Prompts to continue. Fields of the last group are refused unless they ask for nothing."""
+
+    prompt: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
+    ) = Field(
+        json_schema_extra={
+            "x-accepts": f"a string, a list of 1 to {MAX_PROMPTS} strings, a non-empty list of token ids "
+            "(each from 0 to 2147483647), or a list of such lists"
+        }
+    )
+    logprobs: int | None = Field(default=None, ge=0, le=5)
+
+    echo: bool | None = None
+    best_of: int | None = Field(default=None, ge=0, le=20)
+    suffix: str | None = None
+
+
+UNUSED: dict[str, tuple[object, ...]] = {
+    "echo": (False,),
+    "best_of": (1,),
+    "suffix": ("",),
+    "store": (False,),
+    "service_tier": ("auto", "default"),
+}
+
+
+def completions_router(context: ServerContext) -> APIRouter:
+    """Return the route."""
+    router = APIRouter()
+
+    @router.post("/v1/completions", openapi_extra=body_of(CompletionRequest), tags=["completions"])
+    async def completions(http: Request) -> Response:
+        """Continue one or several prompts."""
+        request = await read_model(http, CompletionRequest, context.settings)
+        head = AnswerHead.new("cmpl", request.model)
+        return await answer(
+            context,
+            http,
+            to_generate_request(request, head.id, client_request_id(http)),
+            stream=bool(request.stream),
+            renderer=partial(CompletionEvents, head, request),
+            whole=partial(_whole, head),
+        )
+
+    return router
+
+
+def to_generate_request(
+    request: CompletionRequest, request_id: str, client_id: str | None
+) -> GenerateRequest:
+    """Translate the request; raises ``ApiError`` naming what is not supported."""
+    allow_only(request, UNUSED)
+    max_tokens = DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
+    return GenerateRequest(
+        model_id=request.model,
+        prompts=_prompts(request),
+        params=sampling_params(request, max_tokens=max_tokens),
+        request_id=request_id,
+        client_request_id=client_id,
+    )
+
+
+def _prompts(request: CompletionRequest) -> Sequence[Prompt]:
+    prompt = request.prompt
+    if isinstance(prompt, str):
+        return [prompt]
+    if isinstance(prompt[0], int):
+        return [[token for token in prompt if isinstance(token, int)]]
+    return [item for item in prompt if not isinstance(item, int)]
+
+
+class CompletionEvents:
+    """Chunks of a streamed completion. Everything but the text is formatted once."""
+
+    def __init__(self, head: AnswerHead, request: CompletionRequest, totals: Totals) -> None:
+        options = request.stream_options
+        self._totals = totals
+        self._with_usage = options is not None and bool(options.include_usage)
+        self._head = head
+        self._open = (
+            f'data: {{"id":{json.dumps(head.id)},"object":"text_completion","created":{head.created},'
+            f'"model":{json.dumps(head.model)},"choices":[{{"index":'
+        )
+        self._close = "}]" + (',"usage":null' if self._with_usage else "") + "}\n\n"
+
+    def batch(self, batch: Batch) -> str:
+        """Return the chunks of a batch."""
+        return "".join(self._chunk(piece) for piece in self._totals.take(batch) if not piece.empty)
+
+    def end(self) -> str:
+        """Return the usage chunk, if it was asked for."""
+        if not self._with_usage:
+            return ""
+        return event(
+            {
+                "id": self._head.id,
+                "object": "text_completion",
+                "created": self._head.created,
+                "model": self._head.model,
+                "choices": [],
+                "usage": self._totals.usage(),
+            }
+        )
+
+    def _chunk(self, piece: Piece) -> str:
+        finish = "null" if piece.finish_reason is None else f'"{FINISH[piece.finish_reason]}"'
+        return (
+            f'{self._open}{piece.index},"text":{json.dumps(piece.text)},"logprobs":null,'
+            f'"finish_reason":{finish}{self._close}'
+        )
+
+
+def _whole(head: AnswerHead, pieces: list[Piece], totals: Totals) -> object:
+    return {
+        "id": head.id,
+        "object": "text_completion",
+        "created": head.created,
+        "model": head.model,
+        "choices": [
+            {
+                "index": piece.index,
+                "text": piece.text,
+                "logprobs": None,
+                "finish_reason": FINISH[piece.finish_reason or "eos"],
+            }
+            for piece in pieces
+        ],
+        "usage": totals.usage(),
+    }
