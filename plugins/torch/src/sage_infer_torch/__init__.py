@@ -1,0 +1,1 @@
+"""The native engine: a transformers decoder over a paged KV pool, batched continuously."""

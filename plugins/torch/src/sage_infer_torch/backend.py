@@ -1,0 +1,292 @@
+"""TorchBackend: the InferenceBackend contract over an engine thread."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Sequence as Items
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Literal, NoReturn
+
+from sage_infer_contracts.backend import BackendConfig, BackendHealth, BackendStats, Prompt
+from sage_infer_contracts.capabilities import Capability
+from sage_infer_contracts.descriptors import CapabilityDescriptor
+from sage_infer_contracts.errors import (
+    BackendUnavailable,
+    DeadlineExceeded,
+    InvalidRequest,
+    SageInferError,
+    Unsupported,
+)
+from sage_infer_contracts.kv import KVCacheSchema
+from sage_infer_contracts.quantization import QuantizationProfile
+from sage_infer_contracts.runtime import DeviceRuntime
+from sage_infer_contracts.sampling import SamplingParams
+from sage_infer_contracts.states import DecodeResult, DecodeState, KVExport, PrefilledSequence, PrefillResult
+from sage_infer_contracts.streams import TokenStream
+
+from .engine import Engine
+from .options import EngineOptions
+from .requests import PrefillSink, StreamSink, check_prompt, new_sequence
+from .sequence import Sequence, Sink
+from .tokenizer import ModelTokenizer
+
+CAPABILITIES: frozenset[str] = frozenset(
+    {
+        Capability.BACKEND_GENERATE,
+        Capability.BACKEND_SPLIT_PREFILL,
+        Capability.BACKEND_PREFIX_REUSE,
+        Capability.BACKEND_CHUNKED_PREFILL,
+    }
+)
+ACKNOWLEDGE_TIMEOUT_S = 60.0
+"""How long :meth:`TorchBackend.release` waits for the engine, which answers between two steps."""
+
+State = Literal["created", "starting", "ready", "failed", "closed"]
+
+
+class TorchBackend:
+    """One model on one device. Created by :func:`sage_infer_torch.plugin.create`."""
+
+    def __init__(
+        self, config: BackendConfig, runtime: DeviceRuntime, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Check settings; nothing is loaded. ``clock`` gives seconds and measures leases."""
+        self.options = EngineOptions.parse(config.options)
+        if config.tensor_parallel_size != 1:
+            raise Unsupported(
+                f"the torch engine runs on one device; tensor_parallel_size {config.tensor_parallel_size} "
+                f"is not supported",
+                capability=Capability.BACKEND_TENSOR_PARALLEL,
+                param="tensor_parallel_size",
+            )
+        if len(config.device_ids) != 1:
+            raise InvalidRequest(
+                f"the torch engine runs on one device; device_ids names {len(config.device_ids)}",
+                param="device_ids",
+            )
+        self.config = config
+        self._runtime = runtime
+        self._clock = clock
+        self._state: State = "created"
+        self._reason: str | None = None
+        self._engine: Engine | None = None
+        self._tokenizer: ModelTokenizer | None = None
+        self._executor: ThreadPoolExecutor | None = None
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What this engine can do, whatever the model."""
+        return CAPABILITIES
+
+    @property
+    def tokenizer(self) -> ModelTokenizer:
+        """The model's tokenizer; raises ``BackendUnavailable`` before start and after close."""
+        self._ready()
+        assert self._tokenizer is not None
+        return self._tokenizer
+
+    async def start(self) -> None:
+        """Load the model on the engine's thread and become ready."""
+        if self._state != "created":
+            raise BackendUnavailable(f"the backend is {self._state}; create a new one to start again")
+        self._state = "starting"
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sage-infer-tokenizer")
+        self._engine = Engine(self.config, self.options, self._runtime, self._clock, on_failure=self._failed)
+        try:
+            model = await self._engine.start()
+        except BaseException as error:
+            self._state, self._reason = "failed", f"{type(error).__name__}: {error}"
+            await self._stop()
+            if isinstance(error, SageInferError) or not isinstance(error, Exception):
+                raise
+            raise BackendUnavailable(f"the engine could not start: {self._reason}") from error
+        self._tokenizer = ModelTokenizer(model.tokenizer, self._executor)
+        self._state = "ready"
+
+    async def generate(
+        self, prompts: Items[Prompt], params: SamplingParams, *, request_id: str | None = None
+    ) -> list[TokenStream]:
+        """Start generation and return one stream per prompt, in order."""
+        group = request_id or uuid.uuid4().hex
+        engine, prompt_ids = await self._accept(prompts, params, group)
+        streams: list[TokenStream] = []
+        sequences: list[Sequence] = []
+        for name, ids in zip(_names(group, len(prompt_ids)), prompt_ids, strict=True):
+            stream = TokenStream(name, on_cancel=partial(self._cancel_stream, name))
+            sequence = self._sequence(engine, ids, params, name, group, park=False)
+            sequence.sink = StreamSink(stream, partial(engine.live.leave, sequence))
+            streams.append(stream)
+            sequences.append(sequence)
+        engine.submit(sequences)
+        return streams
+
+    async def prefill(
+        self, prompts: Items[Prompt], *, request_id: str, params: SamplingParams | None = None
+    ) -> PrefillResult:
+        """Compute the KV of ``prompts`` and their first tokens, and hold it under a lease."""
+        params = params or SamplingParams()
+        engine, prompt_ids = await self._accept(prompts, params, request_id)
+        futures: list[asyncio.Future[PrefilledSequence]] = []
+        sequences: list[Sequence] = []
+        for name, ids in zip(_names(request_id, len(prompt_ids)), prompt_ids, strict=True):
+            future: asyncio.Future[PrefilledSequence] = asyncio.get_running_loop().create_future()
+            sequence = self._sequence(engine, ids, params, name, request_id, park=True)
+            sequence.sink = PrefillSink(future, partial(engine.live.leave, sequence))
+            futures.append(future)
+            sequences.append(sequence)
+        engine.submit(sequences)
+        try:
+            results = await asyncio.gather(*futures)
+        except BaseException:
+            # All prompts or none: what the others hold goes back.
+            engine.cancel(sequences)
+            raise
+        return PrefillResult(request_id, tuple(results))
+
+    async def decode(self, state: DecodeState, *, request_id: str) -> DecodeResult:
+        """Continue from ``state`` on the KV it holds."""
+        engine = self._ready()
+        engine.live.reserve(request_id, 1)
+        sequence = engine.leases.take(state)
+        stream = TokenStream(request_id, on_cancel=partial(self._cancel_stream, request_id))
+        sequence.request_id = sequence.group = request_id
+        sequence.sink = StreamSink(stream, partial(engine.live.leave, sequence))
+        engine.resume(sequence)
+        return DecodeResult(request_id, stream)
+
+    async def cancel(self, request_id: str) -> bool:
+        """Stop a request, or give back its parked prefill; False if it is unknown or over."""
+        return self._cancel(request_id)
+
+    async def release(self, state: DecodeState) -> None:
+        """Give back the KV of ``state``; it is free when this returns."""
+        engine = self._ready()
+        sequence = engine.leases.take(state)
+        try:
+            await asyncio.wait_for(engine.discard([sequence]), ACKNOWLEDGE_TIMEOUT_S)
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"the engine did not confirm the release within {ACKNOWLEDGE_TIMEOUT_S:g} s; it frees the KV "
+                f"when its step ends"
+            ) from error
+
+    async def export_kv(self, state: DecodeState, location: str) -> KVExport:
+        """Refuse: this engine does not export KV."""
+        _refuse(Capability.BACKEND_KV_EXPORT, "KV export")
+
+    async def import_kv(self, export: KVExport, state: DecodeState) -> DecodeState:
+        """Refuse: this engine does not import KV."""
+        _refuse(Capability.BACKEND_KV_EXPORT, "KV import")
+
+    def load_quant_profile(self, profile: QuantizationProfile) -> None:
+        """Refuse: this engine does not quantise."""
+        _refuse(Capability.BACKEND_QUANTIZATION, "quantisation")
+
+    async def health(self) -> BackendHealth:
+        """Return the state as the event loop knows it; needs no answer from the engine."""
+        if self._state == "ready" and self._engine is not None and not self._engine.alive:
+            return BackendHealth(state="failed", reason=self._reason or "the engine's thread ended")
+        return BackendHealth(state=self._state, reason=self._reason)
+
+    async def stats(self) -> BackendStats:
+        """Return counters and gauges as of the last step."""
+        return self._engine.stats if self._engine is not None else BackendStats()
+
+    def get_capability(self) -> CapabilityDescriptor:
+        """Describe the instance with the limits it enforces; hints are null, nothing was measured."""
+        engine = self._ready()
+        schema, limits = engine.schema, engine.limits
+        return CapabilityDescriptor(
+            backend_name="torch",
+            hardware_backend=self._runtime.name,
+            max_batch_size=limits.max_batch_size,
+            max_sequence_length=limits.max_sequence_length,
+            kv_cache_capacity_gb=limits.num_blocks * schema.block_bytes / 1e9,
+            supported_precisions=self._runtime.dtypes(),
+            kv_schema=schema,
+            capabilities=CAPABILITIES,
+            max_waiting_requests=limits.max_waiting_requests,
+        )
+
+    def get_kv_schema(self) -> KVCacheSchema:
+        """Describe the pages of the pool."""
+        return self._ready().schema
+
+    async def close(self) -> None:
+        """Stop, fail what is pending and free the pool; idempotent.
+
+        Raises ``DeadlineExceeded`` when the running step does not end in time.
+        """
+        if self._state != "failed":
+            self._state = "closed"
+        await self._stop()
+        self._state = "closed"
+
+    async def _stop(self) -> None:
+        engine, self._engine = self._engine, None
+        executor, self._executor = self._executor, None
+        self._tokenizer = None
+        if engine is None or executor is None:
+            return
+        try:
+            await engine.close(self.options.close_timeout_s, executor)
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _ready(self) -> Engine:
+        if self._state != "ready" or self._engine is None:
+            detail = f": {self._reason}" if self._reason else ""
+            raise BackendUnavailable(f"the torch backend is {self._state}{detail}")
+        return self._engine
+
+    def _failed(self, error: BaseException) -> None:
+        """Take note, on the loop, that the engine gave up."""
+        if self._state == "ready":
+            self._state, self._reason = "failed", f"{type(error).__name__}: {error}"
+            if self._engine is not None:
+                self._engine.fail_pending(f"the engine failed: {self._reason}")
+
+    async def _accept(
+        self, prompts: Items[Prompt], params: SamplingParams, request_id: str
+    ) -> tuple[Engine, list[Items[int]]]:
+        """Tokenise and check ``prompts``; nothing has been started when this raises."""
+        self._ready()
+        params.require(CAPABILITIES)
+        if isinstance(prompts, str) or any(isinstance(prompt, int) for prompt in prompts):
+            raise InvalidRequest("prompts is a list of prompts; wrap a single one in a list", param="prompts")
+        if not prompts:
+            raise InvalidRequest("prompts is empty", param="prompts")
+        prompt_ids = [
+            await self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in prompts
+        ]
+        engine = self._ready()  # again: tokenising gave up control
+        for ids in prompt_ids:
+            check_prompt(ids, params, engine.limits, engine.vocabulary)
+        engine.live.reserve(request_id, len(prompt_ids))
+        return engine, prompt_ids
+
+    def _sequence(
+        self, engine: Engine, ids: Items[int], params: SamplingParams, name: str, group: str, *, park: bool
+    ) -> Sequence:
+        nowhere: Sink = lambda event: None  # noqa: E731 - replaced by the caller before anything runs
+        return new_sequence(
+            ids, params, request_id=name, group=group, sink=nowhere, limits=engine.limits,
+            decode=engine.decode, park=park,
+        )  # fmt: skip
+
+    def _cancel_stream(self, request_id: str) -> None:
+        self._cancel(request_id)
+
+    def _cancel(self, request_id: str) -> bool:
+        return self._engine is not None and self._state == "ready" and self._engine.cancel_request(request_id)
+
+
+def _names(group: str, count: int) -> list[str]:
+    return [group] if count == 1 else [f"{group}/{index}" for index in range(count)]
+
+
+def _refuse(capability: Capability, what: str) -> NoReturn:
+    raise Unsupported(f"the torch engine does not support {what}", capability=capability)

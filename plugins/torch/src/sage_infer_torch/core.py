@@ -1,0 +1,227 @@
+"""EngineCore: everything one engine thread owns, advanced one step at a time. No threads, no event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sage_infer_contracts.backend import BackendStats
+from sage_infer_contracts.content import ContentRoot
+from sage_infer_contracts.errors import BackendUnavailable
+from sage_infer_contracts.states import DecodeState, DetokeniserState, PrefilledSequence, RngState
+from sage_infer_contracts.streams import FinishReason, TokenDelta
+
+from .attention import Kernel
+from .batch import build_batch
+from .blocks import BlockManager
+from .kv_pool import KVPool
+from .leases import LeaseTable
+from .limits import EngineLimits
+from .model import LoadedModel
+from .sampler import sample
+from .scheduler import Limits, Scheduler, Work
+from .sequence import Event, Sequence, Sink
+
+Output = tuple[Sink, Event]
+MAX_FAILED_STEPS = 3
+"""Steps that may fail in a row before the engine gives up."""
+
+
+class EngineCore:
+    """Turns sequences into outputs. Each public method returns the events it caused, in order."""
+
+    def __init__(
+        self, model: LoadedModel, pool: KVPool, limits: EngineLimits, leases: LeaseTable, kernel: Kernel,
+        *, namespace: str = "", share: bool = True,
+    ) -> None:  # fmt: skip
+        root = ContentRoot(model_fingerprint=model.fingerprint, namespace=namespace).key()
+        self.model = model
+        self.pool = pool
+        self.limits = limits
+        self.leases = leases
+        self.blocks = BlockManager(pool.num_blocks, pool.schema.page_size, root, share=share)
+        self.scheduler = Scheduler(
+            self.blocks,
+            Limits(
+                max_batch_size=limits.max_batch_size,
+                max_batched_tokens=limits.max_batched_tokens,
+                watermark_blocks=limits.watermark_blocks,
+                prefill_chunk_tokens=limits.prefill_chunk_tokens,
+            ),
+        )
+        self._kernel = kernel
+        self._steps = self._computed = self._reused = self._generated = 0
+        self._arrivals = 0
+        self._failed_steps = 0
+        self.idle = True
+
+    def add(self, sequences: Iterable[Sequence]) -> list[Output]:
+        """Queue new sequences."""
+        for sequence in sequences:
+            self._arrive(sequence)
+            self.scheduler.add(sequence)
+        return []
+
+    def resume(self, sequence: Sequence) -> list[Output]:
+        """Queue a sequence taken out of a lease."""
+        self._arrive(sequence)
+        self.scheduler.resume(sequence)
+        return []
+
+    def cancel(self, sequences: Iterable[Sequence]) -> list[Output]:
+        """Stop sequences that are not over; a parked one just gives back its blocks."""
+        outputs: list[Output] = []
+        for sequence in sequences:
+            if sequence.finished:
+                continue
+            if self.leases.take_sequence(sequence):
+                self.discard([sequence])
+            else:
+                outputs.append((sequence.sink, self._finish(sequence, (), "", "cancelled")))
+        return outputs
+
+    def discard(self, sequences: Iterable[Sequence]) -> list[Output]:
+        """Free sequences taken out of a lease that will not be decoded."""
+        for sequence in sequences:
+            sequence.finished = True
+            self.scheduler.free(sequence)
+        return []
+
+    def expire(self) -> list[Output]:
+        """Free the sequences whose lease is over."""
+        return self.discard(self.leases.take_expired())
+
+    def step(self) -> list[Output]:
+        """Run one step of the model over what the scheduler chose.
+
+        An error of the step is given to the sequences in it, and the engine goes on without them; after several
+        such steps in a row, or when the blocks no longer add up, it raises.
+        """
+        plan = self.scheduler.schedule()
+        self.idle = not plan
+        if not plan:
+            self._require_reason_to_wait()
+            return []
+        try:
+            outputs = self._run(plan)
+        except (
+            Exception
+        ) as error:  # boundary: whatever the model or the device raises concerns these sequences
+            self._failed_steps += 1
+            outputs = self.fail([work.sequence for work in plan], error)
+            self.blocks.check_integrity()
+            if self._failed_steps >= MAX_FAILED_STEPS:
+                raise
+            return outputs
+        self._failed_steps = 0
+        return outputs
+
+    def fail(self, sequences: Iterable[Sequence], error: BaseException) -> list[Output]:
+        """End ``sequences`` with ``error`` and free their blocks."""
+        outputs: list[Output] = []
+        for sequence in sequences:
+            if not sequence.finished:
+                sequence.finished = True
+                self.scheduler.remove(sequence)
+                reason = (
+                    f"request {sequence.request_id} failed in the engine: {type(error).__name__}: {error}"
+                )
+                failure = BackendUnavailable(reason)
+                failure.__cause__ = error
+                outputs.append((sequence.sink, failure))
+        return outputs
+
+    def stats(self) -> BackendStats:
+        """Return counters and gauges now."""
+        return BackendStats(
+            computed_tokens=self._computed,
+            reused_tokens=self._reused,
+            generated_tokens=self._generated,
+            running=len(self.scheduler.running),
+            waiting=len(self.scheduler.waiting) + len(self.scheduler.ready),
+            blocks_total=self.blocks.num_blocks,
+            blocks_held=self.blocks.num_held,
+            blocks_free=self.blocks.num_free,
+            preemptions=self.scheduler.preemptions,
+            steps=self._steps,
+        )
+
+    def _arrive(self, sequence: Sequence) -> None:
+        self._arrivals += 1
+        sequence.arrival = self._arrivals
+
+    def _run(self, plan: list[Work]) -> list[Output]:
+        batch = build_batch(plan, self.pool, self._kernel, self.model.device)
+        logits = self.model.forward(batch)
+        tokens = sample(logits, [work.sequence for work in batch.order])
+        self._steps += 1
+        for work in plan:
+            self.scheduler.complete(work)
+            self._computed += max(0, min(work.start + work.count, work.sequence.prompt_tokens) - work.start)
+        return [
+            (work.sequence.sink, self._advance(work.sequence, token))
+            for work, token in zip(batch.order, tokens, strict=True)
+        ]
+
+    def _advance(self, sequence: Sequence, token: int) -> Event:
+        """Append ``token`` and say what that means to the consumer."""
+        if not sequence.started:
+            sequence.started = True
+            self._reused += sequence.reused_prompt_tokens
+        self._generated += 1
+        sequence.token_ids.append(token)
+        finish = self._finish_reason(sequence, token)
+        text = sequence.detokenizer.advance(sequence.token_ids, final=finish is not None)
+        text, stop = sequence.stops.feed(text, final=finish is not None)
+        if stop is not None:
+            return self._finish(sequence, (token,), text, "stop_string", stop)
+        if finish is not None:
+            return self._finish(sequence, (token,), text, finish, token if finish == "stop_token" else None)
+        delta = TokenDelta((token,), text)
+        return self._park(sequence, delta) if sequence.park else delta
+
+    def _finish_reason(self, sequence: Sequence, token: int) -> FinishReason | None:
+        params = sequence.params
+        if token in self.model.eos_token_ids and not params.ignore_eos:
+            return "eos"
+        if token in params.stop_token_ids:
+            return "stop_token"
+        return "length" if len(sequence.token_ids) >= sequence.max_total_tokens else None
+
+    def _finish(
+        self, sequence: Sequence, token_ids: tuple[int, ...], text: str, reason: FinishReason,
+        stop_reason: str | int | None = None,
+    ) -> TokenDelta:  # fmt: skip
+        if reason == "cancelled":
+            rest = sequence.detokenizer.advance(sequence.token_ids, final=True)
+            text, _ = sequence.stops.feed(rest, final=True)
+        sequence.finished = True
+        self.scheduler.remove(sequence)
+        return TokenDelta(token_ids, text, reason, stop_reason, sequence.usage())
+
+    def _park(self, sequence: Sequence, delta: TokenDelta) -> PrefilledSequence:
+        sequence.park = False
+        self.scheduler.detach(sequence)
+        state = DecodeState(
+            request_id=sequence.request_id,
+            prompt_token_ids=tuple(sequence.token_ids[: sequence.prompt_tokens]),
+            output_token_ids=tuple(sequence.token_ids[sequence.prompt_tokens :]),
+            params=sequence.params,
+            rng=RngState(seed=sequence.seed, draws=sequence.output_tokens),
+            detokeniser=DetokeniserState(
+                prefix_offset=sequence.detokenizer.prefix_offset,
+                read_offset=sequence.detokenizer.read_offset,
+                held_text=sequence.stops.held,
+            ),
+            kv=self.leases.grant(sequence),
+            reused_prompt_tokens=sequence.reused_prompt_tokens,
+        )
+        return PrefilledSequence(delta, state)
+
+    def _require_reason_to_wait(self) -> None:
+        """Waiting is right only while leases hold the blocks; anything else would wait for ever."""
+        if self.scheduler.waiting and not self.scheduler.running and self.blocks.num_held == 0:
+            raise RuntimeError("a sequence waits though every block is free")
+
+
+CoreBuilder = Callable[[], EngineCore]
+Command = Callable[[EngineCore], list[Output]]

@@ -1,0 +1,144 @@
+"""EngineThread: runs an EngineCore on a thread of its own and carries its outputs to an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sage_infer_contracts.backend import BackendStats
+from sage_infer_contracts.streams import TokenDelta
+
+if TYPE_CHECKING:
+    from .core import Command, CoreBuilder, EngineCore, Output
+
+logger = logging.getLogger(__name__)
+ACKNOWLEDGED = TokenDelta((), "")
+
+
+class EngineThread:
+    """Owner of the core. Commands go in under a condition, outputs leave once per step.
+
+    ``context`` is entered on the thread around all work (inference mode). ``on_failure`` is called on the loop
+    when the engine gives up.
+    """
+
+    def __init__(
+        self,
+        build: CoreBuilder,
+        *,
+        name: str,
+        context: Callable[[], Any],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._build = build
+        self._context = context
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._commands: deque[Command] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self.started: asyncio.Future[EngineCore] = self._loop.create_future()
+        self.stats = BackendStats()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin building the core; :attr:`started` tells how it went."""
+        self._thread.start()
+
+    def post(self, command: Command) -> None:
+        """Run ``command`` on the engine thread before its next step. Callers bound how many they post."""
+        with self._changed:
+            self._commands.append(command)
+            self._changed.notify()
+
+    def call(self, command: Command) -> asyncio.Future[None]:
+        """Like :meth:`post`; the future is done when the command was run and is visible in :attr:`stats`."""
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def run(core: EngineCore) -> list[Output]:
+            return [*command(core), (lambda _: _resolve(done, None), ACKNOWLEDGED)]
+
+        self.post(run)
+        return done
+
+    def stop(self) -> None:
+        """Ask the thread to end after the step that runs now."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread; False when it still runs after ``timeout_s``."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _main(self) -> None:
+        try:
+            with self._context():
+                core = self._build()
+                self._on_loop(_resolve, self.started, core)
+                self._serve(core)
+        except BaseException as error:  # boundary: the end of the thread, reported through the loop
+            if not self._closing:
+                self._on_loop(_reject, self.started, error)
+                self._on_loop(self._on_failure, error)
+
+    def _serve(self, core: EngineCore) -> None:
+        self.stats = core.stats()
+        while not self._closing:
+            outputs: list[Output] = []
+            for command in self._take_commands(core):
+                outputs.extend(command(core))
+            outputs.extend(core.expire())
+            try:
+                outputs.extend(core.step())
+            except Exception as error:
+                self._deliver([*outputs, *core.fail(core.scheduler.everything(), error)])
+                raise
+            self.stats = core.stats()
+            if outputs:
+                self._deliver(outputs)
+
+    def _take_commands(self, core: EngineCore) -> list[Command]:
+        """Return what was posted; when there is nothing to compute, wait for it or for the next expiry."""
+        with self._changed:
+            if core.idle and not self._commands and not self._closing:
+                self._changed.wait(core.leases.next_expiry_s())
+            commands = list(self._commands)
+            self._commands.clear()
+            return commands
+
+    def _deliver(self, outputs: list[Output]) -> None:
+        self._on_loop(_hand_over, outputs)
+
+    def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            # The loop was closed without closing the backend: nobody is left to read.
+            logger.warning("the event loop is gone; the engine stops")
+            self._closing = True
+
+
+def _hand_over(outputs: list[Output]) -> None:
+    for sink, event in outputs:
+        sink(event)
+
+
+def _resolve(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _reject(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
