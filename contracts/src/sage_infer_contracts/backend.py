@@ -154,7 +154,8 @@ class InferenceBackend(Protocol):
         """Start generation and return one stream per prompt, in order.
 
         Streams of several prompts are named ``request_id/0``, ``request_id/1`` and so on; :meth:`cancel` takes
-        either form. All prompts are accepted, or none is.
+        either form. All prompts are accepted, or none is. With ``params.n`` above 1 (``backend.parallel_sampling``)
+        the ``n`` streams of the first prompt come first, then those of the second, and so on.
 
         IB-01: greedy output MUST be a function of the prompt alone: alone, batched, chunked or whole, cold or warm.
         IB-03: a declared limit MUST be enforced before work starts, by ``InvalidRequest`` naming the limit;

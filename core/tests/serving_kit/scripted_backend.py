@@ -38,7 +38,7 @@ class ByteTokenizer:
         return bytes(token for token in token_ids if token != EOS).decode("utf-8", "replace")
 
 
-class Sequence_:
+class Job:
     """One sequence in the engine."""
 
     def __init__(self, request_id: str, prompt: list[int], params: SamplingParams, limit: int) -> None:
@@ -78,8 +78,8 @@ class ScriptedBackend:
         self._max_waiting = max_waiting
         self._blocks = blocks
         self._capabilities = frozenset(capabilities)
-        self._waiting: deque[Sequence_] = deque()
-        self._running: list[Sequence_] = []
+        self._waiting: deque[Job] = deque()
+        self._running: list[Job] = []
         self._seen: set[tuple[int, ...]] = set()
         self._state = BackendHealth(state="created")
         self._wake = asyncio.Event()
@@ -205,9 +205,9 @@ class ScriptedBackend:
             self._engine.cancel()
             await asyncio.gather(self._engine, return_exceptions=True)
 
-    def _sequence(self, request_id: str, prompt: list[int], params: SamplingParams) -> Sequence_:
+    def _sequence(self, request_id: str, prompt: list[int], params: SamplingParams) -> Job:
         room = self._max_sequence_length - len(prompt)
-        return Sequence_(request_id, prompt, params, min(params.max_tokens or room, room))
+        return Job(request_id, prompt, params, min(params.max_tokens or room, room))
 
     def _check(self, prompt: list[int], params: SamplingParams) -> None:
         if not prompt or len(prompt) + (params.max_tokens or 1) > self._max_sequence_length:
@@ -241,7 +241,7 @@ class ScriptedBackend:
             self._running.append(sequence)
             self._prefill(sequence)
 
-    def _prefill(self, sequence: Sequence_) -> None:
+    def _prefill(self, sequence: Job) -> None:
         whole = (len(sequence.prompt) - 1) // BLOCK_TOKENS
         prefixes = [tuple(sequence.prompt[: count * BLOCK_TOKENS]) for count in range(whole, 0, -1)]
         sequence.reused = next((len(prefix) for prefix in prefixes if prefix in self._seen), 0)
@@ -250,7 +250,7 @@ class ScriptedBackend:
         self.computed += len(sequence.prompt) - sequence.reused
         sequence.blocks = sequence.blocks_needed()
 
-    def _advance(self, sequence: Sequence_) -> None:
+    def _advance(self, sequence: Job) -> None:
         if sequence.blocks_needed() > sequence.blocks:
             if not self._free():
                 return  # waits a step for a block
@@ -263,7 +263,7 @@ class ScriptedBackend:
         finish, stop_reason = self._finish(sequence, token)
         self._emit(sequence, token, finish, stop_reason)
 
-    def _finish(self, sequence: Sequence_, token: int) -> tuple[FinishReason | None, str | int | None]:
+    def _finish(self, sequence: Job, token: int) -> tuple[FinishReason | None, str | int | None]:
         params = sequence.params
         text = bytes(t for t in sequence.output if t != EOS).decode("utf-8", "ignore")
         for stop in params.stop:
@@ -276,7 +276,7 @@ class ScriptedBackend:
         return ("length", None) if len(sequence.output) >= sequence.limit else (None, None)
 
     def _emit(
-        self, sequence: Sequence_, token: int, finish: FinishReason | None, stop_reason: str | int | None
+        self, sequence: Job, token: int, finish: FinishReason | None, stop_reason: str | int | None
     ) -> None:
         errors = "ignore" if finish is None else "replace"
         text = bytes(t for t in sequence.output if t != EOS).decode("utf-8", errors)
@@ -295,7 +295,7 @@ class ScriptedBackend:
             self._drop(sequence)
         sequence.stream.push(TokenDelta((token,), new, finish, stop_reason, usage, logprobs))
 
-    def _usage(self, sequence: Sequence_) -> Usage:
+    def _usage(self, sequence: Job) -> Usage:
         prompt = len(sequence.prompt)
         return Usage(prompt, len(sequence.output), prompt - sequence.reused, sequence.reused)
 
@@ -304,7 +304,7 @@ class ScriptedBackend:
             self._drop(sequence)
             sequence.stream.push(TokenDelta((), "", "cancelled", usage=self._usage(sequence)))
 
-    def _drop(self, sequence: Sequence_) -> None:
+    def _drop(self, sequence: Job) -> None:
         sequence.blocks = 0
         if sequence in self._running:
             self._running.remove(sequence)

@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 
 from sage_infer_contracts.errors import SageInferError
 
+from .jobs import Job
 from .types import RequestMetadata
 
 
-@attrs.define(slots=True, eq=False)
 class ActiveRequest:
-    """One admitted request. ``cancel`` and ``fail`` reach all its jobs."""
+    """One admitted request: its jobs, and what reaches all of them."""
 
-    request_id: str
-    cancel: Callable[[], None]
-    fail: Callable[[SageInferError], None]
-    jobs: list[RequestMetadata] = attrs.field(factory=list)
-    open_jobs: int = 0
-    timer: asyncio.TimerHandle | None = None
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.timer: asyncio.TimerHandle | None = None
+        self.jobs: Sequence[Job[Any]] = ()
+        self.open_jobs = 0
+        self._cancel_job: Callable[[Any], None] = _nothing
+        self._deliver_error: Callable[[SageInferError], None] = _nothing
+
+    def bind(
+        self,
+        jobs: Sequence[Job[Any]],
+        *,
+        cancel_job: Callable[[Any], None],
+        deliver_error: Callable[[SageInferError], None],
+    ) -> None:
+        """Say which jobs do the work, how one is cancelled, and how the caller hears of an error."""
+        self.jobs, self.open_jobs = jobs, len(jobs)
+        self._cancel_job, self._deliver_error = cancel_job, deliver_error
+
+    def cancel(self) -> None:
+        """Give every job up."""
+        for job in self.jobs:
+            if not job.metadata.status.final:
+                self._cancel_job(job)
+
+    def fail(self, error: SageInferError) -> None:
+        """Tell the caller of ``error`` at once, count it, and give every job up."""
+        self._deliver_error(error)
+        for job in self.jobs:
+            job.record_failure(error)
+        self.cancel()
+
+
+def _nothing(_: object) -> None:
+    """Stand in until a request is bound to its jobs."""
 
 
 class ActiveRequests:
@@ -49,7 +79,7 @@ class ActiveRequests:
 
     def metadata(self) -> tuple[RequestMetadata, ...]:
         """Return copies of what is known of each sequence under way."""
-        return tuple(attrs.evolve(job) for active in self._table.values() for job in active.jobs)
+        return tuple(attrs.evolve(job.metadata) for active in self._table.values() for job in active.jobs)
 
     def prepare(self) -> None:
         """A request is being read or tokenised; :meth:`prepared` must follow."""

@@ -35,6 +35,17 @@ async def encode(backend: InferenceBackend, request: GenerateRequest) -> list[Se
     return prompts
 
 
+async def decode_each(backend: InferenceBackend, token_ids: Sequence[int]) -> list[str]:
+    """Return the text of each token by itself; a token that is part of a character gives U+FFFD."""
+    try:
+        async with asyncio.timeout(ENCODE_DEADLINE_S):
+            return [await backend.tokenizer.decode([token]) for token in token_ids]
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"decoding {len(token_ids)} tokens took over {ENCODE_DEADLINE_S:g} s"
+        ) from error
+
+
 async def _token_ids(backend: InferenceBackend, request: GenerateRequest) -> list[Sequence[int]]:
     if request.messages is not None:
         return [await backend.tokenizer.encode_chat(request.messages)]

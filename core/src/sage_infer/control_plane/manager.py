@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Literal
 
 from sage_infer_contracts.backend import InferenceBackend
 from sage_infer_contracts.embedding import EmbeddingBackend
-from sage_infer_contracts.errors import DeadlineExceeded, InvalidRequest, SageInferError
+from sage_infer_contracts.errors import InvalidRequest, SageInferError
 
 from ..common.telemetry import Telemetry
-from .active import ActiveRequest, ActiveRequests
-from .encoding import encode
+from .active import ActiveRequests
+from .admission import Admission
+from .embedding_job import EmbeddingJob
+from .encoding import decode_each
 from .errors import Draining, ModelNotFound
-from .jobs import STOP_DEADLINE_S, EmbeddingJob, GenerationJob
-from .metrics_collector import SequenceTimer
+from .generation_job import STOP_DEADLINE_S
 from .monitoring import forget_model, refresh_gauges
 from .pool import ModelPool
-from .request_classifier import classify
 from .requests import EmbeddingResult, EmbedRequest, GenerateRequest
 from .streams import RequestStream
-from .types import ControlPlaneStatus, ModelStatus, RequestMetadata
+from .types import ControlPlaneStatus, ModelStatus
 
-EMBED_BATCH_SIZE = 32
 HEALTH_INTERVAL_S = 2.0
 
 
@@ -51,12 +49,12 @@ class ControlPlaneManager:
     ) -> None:
         self.telemetry = telemetry or Telemetry()
         self._max_queued = max_queued_requests
-        self._request_timeout_s = request_timeout_s
         self._dispatch_ahead = dispatch_ahead
         self._health_interval_s = health_interval_s
         self._llms: dict[str, ModelPool[InferenceBackend]] = {}
         self._embedders: dict[str, ModelPool[EmbeddingBackend]] = {}
         self._active = ActiveRequests()
+        self._admission = Admission(self.telemetry, self._active, request_timeout_s=request_timeout_s)
         self._monitor: asyncio.Task[None] | None = None
         self._draining = False
         self._closed = False
@@ -144,6 +142,10 @@ class ControlPlaneManager:
         active.cancel()
         return True
 
+    async def token_texts(self, model_id: str, token_ids: Sequence[int]) -> list[str]:
+        """Return the text of each token of a language model by itself, within a deadline."""
+        return await decode_each(self._pool(model_id).pick().backend, token_ids)
+
     def models(self) -> tuple[ModelStatus, ...]:
         """Return the registered models, language models first."""
         return tuple(pool.status() for pool in self._pools())
@@ -202,127 +204,14 @@ class ControlPlaneManager:
         pool = self._llms.get(request.model_id)
         if pool is None:
             raise ModelNotFound(request.model_id, self._llms, kind="language model")
-        if request.request_id in self._active:
-            raise InvalidRequest(f"request id {request.request_id!r} is in use", param="request_id")
-        slot = pool.pick()
-        request.params.require(slot.backend.capabilities)
-        if request.params.n > slot.instance.max_concurrency:
-            raise InvalidRequest(
-                f"n is {request.params.n}; this instance runs at most {slot.instance.max_concurrency} at once",
-                param="n",
-            )
-        arrival_s = asyncio.get_running_loop().time()
-        places = len(request.prompts) or 1
-        pool.reserve(places)
-        try:
-            prompts = await encode(slot.backend, request)
-        except BaseException:
-            pool.queue.release(places)
-            raise
-        return self._enqueue(pool, request, prompts, arrival_s)
-
-    def _enqueue(
-        self,
-        pool: ModelPool[InferenceBackend],
-        request: GenerateRequest,
-        prompts: Sequence[Sequence[int]],
-        arrival_s: float,
-    ) -> RequestStream:
-        n = request.params.n
-        stream = RequestStream(
-            request.request_id,
-            sequences=len(prompts) * n,
-            prompt_tokens=sum(map(len, prompts)),
-            on_cancel=lambda: active.cancel(),
-        )
-        jobs: list[GenerationJob] = []
-
-        def cancel() -> None:
-            for job in jobs:
-                pool.cancel(job)
-
-        def fail(error: SageInferError) -> None:
-            stream.fail(error)
-            for job in jobs:
-                job.record_failure(error)
-            cancel()
-
-        active = ActiveRequest(request.request_id, cancel=cancel, fail=fail)
-        for index, prompt in enumerate(prompts):
-            metadata = RequestMetadata(
-                request_id=request.request_id if len(prompts) == 1 else f"{request.request_id}-{index}",
-                model_id=request.model_id,
-                request_type=classify(request),
-                arrival_s=arrival_s,
-                prompt_tokens=len(prompt),
-                kv_cache_size_tokens=len(prompt),
-                slo_ms=request.slo_ms,
-                client_request_id=request.client_request_id,
-            )
-            jobs.append(
-                GenerationJob(
-                    metadata,
-                    [SequenceTimer(self.telemetry, metadata) for _ in range(n)],
-                    prompt=prompt,
-                    params=request.params,
-                    stream=stream,
-                    first_index=index * n,
-                    on_end=partial(self._active.job_ended, active),
-                    on_failure=cancel,
-                )
-            )
-        self._start(active, [job.metadata for job in jobs], arrival_s, request.timeout_s)
-        pool.enqueue(jobs)
-        return stream
+        return await self._admission.generation(pool, request)
 
     def _admit_embedding(self, request: EmbedRequest) -> EmbeddingJob:
         self._refuse_if_draining()
         pool = self._embedders.get(request.model_id)
         if pool is None:
             raise ModelNotFound(request.model_id, self._embedders, kind="embedding model")
-        if request.request_id in self._active:
-            raise InvalidRequest(f"request id {request.request_id!r} is in use", param="request_id")
-        batch_size = min(EMBED_BATCH_SIZE, pool.pick().instance.max_concurrency)
-        pool.reserve(1)
-        arrival_s = asyncio.get_running_loop().time()
-        metadata = RequestMetadata(
-            request.request_id,
-            request.model_id,
-            classify(request),
-            arrival_s,
-            client_request_id=request.client_request_id,
-        )
-
-        def cancel() -> None:
-            pool.cancel(job)
-
-        def fail(error: SageInferError) -> None:
-            if not job.result.done():
-                job.result.set_exception(error)
-            job.record_failure(error)
-            cancel()
-
-        active = ActiveRequest(request.request_id, cancel=cancel, fail=fail)
-        job = EmbeddingJob(
-            metadata,
-            SequenceTimer(self.telemetry, metadata),
-            texts=request.texts,
-            batch_size=batch_size,
-            timeout_s=request.timeout_s or self._request_timeout_s,
-            on_end=partial(self._active.job_ended, active),
-        )
-        self._start(active, [metadata], arrival_s, request.timeout_s)
-        pool.enqueue([job])
-        return job
-
-    def _start(
-        self, active: ActiveRequest, jobs: list[RequestMetadata], arrival_s: float, timeout_s: float | None
-    ) -> None:
-        bound_s = self._request_timeout_s if timeout_s is None else timeout_s
-        active.jobs, active.open_jobs = jobs, len(jobs)
-        error = DeadlineExceeded(f"request {active.request_id} did not end within {bound_s:g} s")
-        active.timer = asyncio.get_running_loop().call_at(arrival_s + bound_s, active.fail, error)
-        self._active.add(active)
+        return self._admission.embedding(pool, request)
 
     def _refuse_if_draining(self) -> None:
         if self._draining:

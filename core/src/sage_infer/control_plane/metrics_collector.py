@@ -26,8 +26,6 @@ class SequenceTimer:
         self._telemetry = telemetry
         self._metadata = metadata
         self._model = metadata.model_id
-        self._itl = telemetry.metrics.inter_token_latency.labels(self._model)
-        self._generated = telemetry.metrics.generation_tokens.labels(self._model)
         self._arrival_ns = time.time_ns()
         self._first_token_s: float | None = None
         self._last_token_s: float | None = None
@@ -48,10 +46,11 @@ class SequenceTimer:
             ttft_s = now_s - self._metadata.arrival_s
             self._telemetry.metrics.time_to_first_token.labels(self._model).observe(ttft_s)
         else:
-            self._itl.observe(now_s - self._last_token_s)
+            latency_s = now_s - self._last_token_s
+            self._telemetry.metrics.inter_token_latency.labels(self._model).observe(latency_s)
         self._last_token_s = now_s
         self._tokens += len(delta.token_ids)
-        self._generated.inc(len(delta.token_ids))
+        self._telemetry.metrics.generation_tokens.labels(self._model).inc(len(delta.token_ids))
 
     def finished(self, finish_reason: str, usage: Usage | None, now_s: float) -> None:
         """The sequence ended without an error; a request of one token has no time per output token."""

@@ -8,16 +8,16 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from ..control_plane import GenerateRequest
-from ..control_plane.streams import Batch
 from .body import read_model
 from .chat_models import UNUSED, ChatRequest
-from .context import AnswerHead, ServerContext, answer
+from .context import ServerContext, answer
 from .errors import refuse
+from .events import ChunkEvents
+from .logprobs import TokenTexts, chat_logprobs
 from .openapi import body_of
-from .output import FINISH, Piece, Totals
+from .output import FINISH, AnswerHead, Piece, Totals
 from .request_id import client_request_id
 from .sampling import allow_only, sampling_params
-from .sse import event
 
 
 def chat_router(context: ServerContext) -> APIRouter:
@@ -29,13 +29,14 @@ def chat_router(context: ServerContext) -> APIRouter:
         """Continue a conversation."""
         request = await read_model(http, ChatRequest, context.settings)
         head = AnswerHead.new("chatcmpl", request.model)
+        texts_of = partial(context.manager.token_texts, request.model)
         return await answer(
             context,
             http,
             to_generate_request(request, head.id, client_request_id(http)),
             stream=bool(request.stream),
-            renderer=partial(ChatEvents, head, request),
-            whole=partial(_whole, head),
+            renderer=partial(ChatEvents, head, request, texts_of),
+            whole=partial(_whole, head, texts_of),
         )
 
     return router
@@ -66,56 +67,38 @@ def _json_schema(request: ChatRequest) -> str | None:
     return json.dumps(wanted.json_schema.schema_)
 
 
-class ChatEvents:
-    """Chunks of a streamed chat. Everything but the text is formatted once."""
+class ChatEvents(ChunkEvents):
+    """Chunks of a streamed chat; the first of each choice carries the role."""
 
-    def __init__(self, head: AnswerHead, request: ChatRequest, totals: Totals) -> None:
-        options = request.stream_options
-        self._totals = totals
-        self._with_usage = options is not None and bool(options.include_usage)
-        self._head = head
-        self._open = (
-            f'data: {{"id":{json.dumps(head.id)},"object":"chat.completion.chunk","created":{head.created},'
-            f'"model":{json.dumps(head.model)},"choices":[{{"index":'
-        )
-        self._close = "}]" + (',"usage":null' if self._with_usage else "") + "}\n\n"
+    kind = "chat.completion.chunk"
+
+    def __init__(self, head: AnswerHead, request: ChatRequest, texts_of: TokenTexts, totals: Totals) -> None:
+        super().__init__(head, request, totals)
+        self._texts_of = texts_of
         self._begun: set[int] = set()
 
-    def batch(self, batch: Batch) -> str:
-        """Return the chunks of a batch; the first of each choice carries the role."""
-        return "".join(self._piece(piece) for piece in self._totals.take(batch))
-
-    def end(self) -> str:
-        """Return the usage chunk, if it was asked for."""
-        if not self._with_usage:
-            return ""
-        return event(
-            {
-                "id": self._head.id,
-                "object": "chat.completion.chunk",
-                "created": self._head.created,
-                "model": self._head.model,
-                "choices": [],
-                "usage": self._totals.usage(),
-            }
-        )
-
-    def _piece(self, piece: Piece) -> str:
+    async def piece(self, piece: Piece) -> str:
+        """Return role, text and end of a choice, each in a chunk of its own."""
         text = ""
         if piece.index not in self._begun:
             self._begun.add(piece.index)
-            text = self._chunk(piece.index, '{"role":"assistant","content":""}', "null")
-        if piece.text:
-            text += self._chunk(piece.index, '{"content":' + json.dumps(piece.text) + "}", "null")
+            text = self._chat_chunk(piece.index, '{"role":"assistant","content":""}')
+        if piece.text or piece.logprobs:
+            logprobs = json.dumps(await _logprobs(piece, self._texts_of))
+            text += self._chat_chunk(piece.index, '{"content":' + json.dumps(piece.text) + "}", logprobs)
         if piece.finish_reason is not None:
-            text += self._chunk(piece.index, "{}", f'"{FINISH[piece.finish_reason]}"')
+            text += self._chat_chunk(piece.index, "{}", finish=f'"{FINISH[piece.finish_reason]}"')
         return text
 
-    def _chunk(self, index: int, delta: str, finish: str) -> str:
-        return f'{self._open}{index},"delta":{delta},"logprobs":null,"finish_reason":{finish}{self._close}'
+    def _chat_chunk(self, index: int, delta: str, logprobs: str = "null", finish: str = "null") -> str:
+        return self.chunk(index, f'"delta":{delta},"logprobs":{logprobs},"finish_reason":{finish}')
 
 
-def _whole(head: AnswerHead, pieces: list[Piece], totals: Totals) -> object:
+async def _logprobs(piece: Piece, texts_of: TokenTexts) -> object:
+    return {"content": await chat_logprobs(piece.logprobs, texts_of)} if piece.logprobs else None
+
+
+async def _whole(head: AnswerHead, texts_of: TokenTexts, pieces: list[Piece], totals: Totals) -> object:
     return {
         "id": head.id,
         "object": "chat.completion",
@@ -125,8 +108,8 @@ def _whole(head: AnswerHead, pieces: list[Piece], totals: Totals) -> object:
             {
                 "index": piece.index,
                 "message": {"role": "assistant", "content": piece.text, "refusal": None},
-                "logprobs": None,
-                "finish_reason": FINISH[piece.finish_reason or "eos"],
+                "logprobs": await _logprobs(piece, texts_of),
+                "finish_reason": piece.finish,
             }
             for piece in pieces
         ],

@@ -13,15 +13,15 @@ from pydantic import Field
 from sage_infer_contracts.backend import Prompt
 
 from ..control_plane import GenerateRequest
-from ..control_plane.streams import Batch
 from .body import read_model
-from .context import AnswerHead, ServerContext, answer
+from .context import ServerContext, answer
+from .events import ChunkEvents
 from .fields import GenerationFields, TokenId
+from .logprobs import TokenTexts, completion_logprobs
 from .openapi import body_of
-from .output import FINISH, Piece, Totals
+from .output import FINISH, AnswerHead, Piece, Totals
 from .request_id import client_request_id
 from .sampling import allow_only, sampling_params
-from .sse import event
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 2048
@@ -67,13 +67,14 @@ def completions_router(context: ServerContext) -> APIRouter:
         """Continue one or several prompts."""
         request = await read_model(http, CompletionRequest, context.settings)
         head = AnswerHead.new("cmpl", request.model)
+        texts_of = partial(context.manager.token_texts, request.model)
         return await answer(
             context,
             http,
             to_generate_request(request, head.id, client_request_id(http)),
             stream=bool(request.stream),
-            renderer=partial(CompletionEvents, head, request),
-            whole=partial(_whole, head),
+            renderer=partial(CompletionEvents, head, request, texts_of),
+            whole=partial(_whole, head, texts_of),
         )
 
     return router
@@ -88,7 +89,7 @@ def to_generate_request(
     return GenerateRequest(
         model_id=request.model,
         prompts=_prompts(request),
-        params=sampling_params(request, max_tokens=max_tokens),
+        params=sampling_params(request, max_tokens=max_tokens, logprobs=request.logprobs),
         request_id=request_id,
         client_request_id=client_id,
     )
@@ -103,48 +104,36 @@ def _prompts(request: CompletionRequest) -> Sequence[Prompt]:
     return [item for item in prompt if not isinstance(item, int)]
 
 
-class CompletionEvents:
-    """Chunks of a streamed completion. Everything but the text is formatted once."""
+class CompletionEvents(ChunkEvents):
+    """Chunks of a streamed completion."""
 
-    def __init__(self, head: AnswerHead, request: CompletionRequest, totals: Totals) -> None:
-        options = request.stream_options
-        self._totals = totals
-        self._with_usage = options is not None and bool(options.include_usage)
-        self._head = head
-        self._open = (
-            f'data: {{"id":{json.dumps(head.id)},"object":"text_completion","created":{head.created},'
-            f'"model":{json.dumps(head.model)},"choices":[{{"index":'
-        )
-        self._close = "}]" + (',"usage":null' if self._with_usage else "") + "}\n\n"
+    kind = "text_completion"
 
-    def batch(self, batch: Batch) -> str:
-        """Return the chunks of a batch."""
-        return "".join(self._chunk(piece) for piece in self._totals.take(batch) if not piece.empty)
+    def __init__(
+        self, head: AnswerHead, request: CompletionRequest, texts_of: TokenTexts, totals: Totals
+    ) -> None:
+        super().__init__(head, request, totals)
+        self._texts_of = texts_of
+        self._offsets: dict[int, int] = {}
 
-    def end(self) -> str:
-        """Return the usage chunk, if it was asked for."""
-        if not self._with_usage:
+    async def piece(self, piece: Piece) -> str:
+        """Return the new text of a choice."""
+        if piece.empty:
             return ""
-        return event(
-            {
-                "id": self._head.id,
-                "object": "text_completion",
-                "created": self._head.created,
-                "model": self._head.model,
-                "choices": [],
-                "usage": self._totals.usage(),
-            }
-        )
-
-    def _chunk(self, piece: Piece) -> str:
         finish = "null" if piece.finish_reason is None else f'"{FINISH[piece.finish_reason]}"'
-        return (
-            f'{self._open}{piece.index},"text":{json.dumps(piece.text)},"logprobs":null,'
-            f'"finish_reason":{finish}{self._close}'
+        offset = self._offsets.get(piece.index, 0)
+        self._offsets[piece.index] = offset + len(piece.text)
+        logprobs = json.dumps(await _logprobs(piece, self._texts_of, offset))
+        return self.chunk(
+            piece.index, f'"text":{json.dumps(piece.text)},"logprobs":{logprobs},"finish_reason":{finish}'
         )
 
 
-def _whole(head: AnswerHead, pieces: list[Piece], totals: Totals) -> object:
+async def _logprobs(piece: Piece, texts_of: TokenTexts, offset: int) -> object:
+    return await completion_logprobs(piece.logprobs, texts_of, offset=offset) if piece.logprobs else None
+
+
+async def _whole(head: AnswerHead, texts_of: TokenTexts, pieces: list[Piece], totals: Totals) -> object:
     return {
         "id": head.id,
         "object": "text_completion",
@@ -154,8 +143,8 @@ def _whole(head: AnswerHead, pieces: list[Piece], totals: Totals) -> object:
             {
                 "index": piece.index,
                 "text": piece.text,
-                "logprobs": None,
-                "finish_reason": FINISH[piece.finish_reason or "eos"],
+                "logprobs": await _logprobs(piece, texts_of, 0),
+                "finish_reason": piece.finish,
             }
             for piece in pieces
         ],

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from uuid import uuid4
+from collections.abc import Awaitable, Callable
 
 import attrs
 from fastapi import Request
@@ -32,20 +30,6 @@ class ServerContext:
     def log(self) -> FilteringBoundLogger:
         """The structured logger."""
         return self.manager.telemetry.log
-
-
-@attrs.frozen
-class AnswerHead:
-    """The fields that every chunk of an answer repeats."""
-
-    id: str
-    created: int
-    model: str
-
-    @classmethod
-    def new(cls, prefix: str, model: str) -> AnswerHead:
-        """Return a head with a fresh unique id."""
-        return cls(f"{prefix}-{uuid4().hex}", int(time.time()), model)
 
 
 async def start(
@@ -95,7 +79,7 @@ async def answer(
     *,
     stream: bool,
     renderer: Callable[[Totals], Renderer],
-    whole: Callable[[list[Piece], Totals], object],
+    whole: Callable[[list[Piece], Totals], Awaitable[object]],
 ) -> Response:
     """Run ``request`` and answer with events or with one document."""
     running, first = await start(context, http, request)
@@ -108,4 +92,4 @@ async def answer(
             write_timeout_s=context.settings.write_timeout_s,
             log=context.log,
         )
-    return JSONResponse(whole(await collect(http, running, first, totals), totals))
+    return JSONResponse(await whole(await collect(http, running, first, totals), totals))

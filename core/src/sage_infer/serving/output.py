@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TypedDict
+from uuid import uuid4
 
 import attrs
 
+from sage_infer_contracts.errors import BackendUnavailable
 from sage_infer_contracts.streams import FinishReason, TokenDelta, TokenLogprob
 
 from ..control_plane.streams import Batch
@@ -29,6 +32,20 @@ class UsageDict(TypedDict):
     prompt_tokens_details: CachedTokens
 
 
+@attrs.frozen
+class AnswerHead:
+    """The fields that every chunk of an answer repeats."""
+
+    id: str
+    created: int
+    model: str
+
+    @classmethod
+    def new(cls, prefix: str, model: str) -> AnswerHead:
+        """Return a head with a fresh unique id."""
+        return cls(f"{prefix}-{uuid4().hex}", int(time.time()), model)
+
+
 @attrs.define(slots=True)
 class Piece:
     """New output of one choice; several deltas that arrived together make one piece."""
@@ -43,6 +60,13 @@ class Piece:
     def empty(self) -> bool:
         """Whether there is nothing to send yet."""
         return not (self.text or self.logprobs or self.finish_reason)
+
+    @property
+    def finish(self) -> str:
+        """OpenAI's name for how a whole output ended."""
+        if self.finish_reason is None:
+            raise BackendUnavailable(f"choice {self.index} has no finish reason")
+        return FINISH[self.finish_reason]
 
     def add(self, delta: TokenDelta) -> None:
         """Append ``delta``."""

@@ -36,8 +36,8 @@ async def run_server(
 
     The first signal drains: new requests get 503, running ones have ``drain_timeout_s`` to finish and are then
     cancelled; the code is 0. A second signal stops at once; the code is 1. Setting ``stop`` does what the first
-    signal does. ``on_listening`` hears the address once connections are accepted. Closes the manager, not the backends. Raises ``InvalidRequest`` when the address
-    cannot be had.
+    signal does. ``on_listening`` hears the address once connections are accepted. Closes the manager, not the
+    backends. Raises ``InvalidRequest`` when the address cannot be had.
     """
     listener = _listen(settings)
     with listener, _forward_logs(manager):

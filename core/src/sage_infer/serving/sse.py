@@ -22,7 +22,7 @@ DONE = "data: [DONE]\n\n"
 class Renderer(Protocol):
     """Turns batches into events."""
 
-    def batch(self, batch: Batch) -> str:
+    async def batch(self, batch: Batch) -> str:
         """Return the events of ``batch``, possibly none."""
         ...
 
@@ -84,7 +84,7 @@ class EventStream(Response):
             while batch:
                 if any(delta.finish_reason == "cancelled" for _, delta in batch):
                     raise BackendUnavailable("the request was cancelled by the server")
-                if text := self._renderer.batch(batch):
+                if text := await self._renderer.batch(batch):
                     await self._send(send, text)
                 batch = await self._stream.next_batch()
             await self._send(send, self._renderer.end() + DONE)
