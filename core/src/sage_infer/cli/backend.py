@@ -1,0 +1,125 @@
+"""``sage infer backend``: which inference backends are installed, and whether one really works."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sage_infer_contracts.kinds import PluginKind
+
+from .options import load, model_options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_KINDS = (PluginKind.BACKEND, PluginKind.EMBEDDING)
+
+
+@click.group("backend")
+def backend() -> None:
+    """List and test inference backends."""
+
+
+@backend.command("list")
+@click.option("--check", is_flag=True, help="Load each in a child process and say whether it works.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0.1),
+    default=20.0,
+    show_default=True,
+    help="Seconds that one may take.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_backends(check: bool, timeout_s: float, as_json: bool) -> None:
+    """List installed backends, for language models and embeddings, without importing any of them."""
+    from sage_infer.plugins import Catalog
+
+    entries = [entry for entry in Catalog.scan().entries if entry.kind in _KINDS]
+    rows: list[dict[str, Any]] = [
+        {
+            "kind": entry.kind.value,
+            "name": entry.name,
+            "distribution": entry.distribution,
+            "version": entry.version,
+            "target": entry.target,
+        }
+        for entry in entries
+    ]
+    if check:
+        from sage_infer.plugins.doctor import probe
+
+        for row, findings in zip(rows, probe(entries, timeout_s=timeout_s), strict=True):
+            problems = [finding.line.text for finding in findings if not finding.line.ok]
+            row["check"] = {"ok": not problems, "problems": problems}
+    if as_json:
+        click.echo(json.dumps({"backends": rows}))
+    elif rows:
+        _print(_list_table(rows, check=check))
+    else:
+        click.echo("no backend is installed; install an engine, for example sage-infer-torch")
+    if any(not row["check"]["ok"] for row in rows if "check" in row):
+        raise click.exceptions.Exit(1)
+
+
+@backend.command("test")
+@click.argument("name")
+@model_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def test_backend(name: str, config: Path | None, as_json: bool, **options: Any) -> None:
+    """Open the backend NAME with a model and put it through a short real exercise; exit status 1 if it fails."""
+    from sage_infer.backends.exercise import exercise
+
+    from .session import prepare
+
+    if options["backend"] is not None:
+        raise click.UsageError("the backend is the argument NAME; leave --backend out")
+    settings = load(config, {**options, "backend": name}).settings
+    prepared = prepare(settings, quiet=as_json)
+    results = asyncio.run(
+        exercise(
+            name,
+            prepared.models[0].config,
+            isolation=settings.inference.isolation,
+            registry=prepared.registry,
+            start_timeout_s=settings.worker.start_timeout_s,
+        )
+    )
+    ok = all(result.ok is not False for result in results)
+    if as_json:
+        checks = [
+            {"check": r.name, "ok": r.ok, "detail": r.detail, "seconds": round(r.seconds, 3)} for r in results
+        ]
+        click.echo(json.dumps({"backend": name, "model": prepared.model_id, "ok": ok, "checks": checks}))
+    else:
+        from rich.table import Table
+
+        table = Table("check", "result", "time", "detail", title=f"{name} with {prepared.model_id}")
+        for result in results:
+            verdict = {True: "ok", False: "FAILED", None: "not declared"}[result.ok]
+            table.add_row(result.name, verdict, f"{result.seconds:.2f} s", result.detail)
+        _print(table)
+    if not ok:
+        raise click.exceptions.Exit(1)
+
+
+def _list_table(rows: list[dict[str, Any]], *, check: bool) -> Table:
+    from rich.table import Table
+
+    table = Table("name", "kind", "distribution", "version", *(["check"] if check else []))
+    for row in rows:
+        cells = [row["name"], row["kind"], row["distribution"], row["version"]]
+        if check:
+            cells.append("ok" if row["check"]["ok"] else "; ".join(row["check"]["problems"]))
+        table.add_row(*cells)
+    return table
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    Console().print(table)
