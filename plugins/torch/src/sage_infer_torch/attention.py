@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from sage_infer_contracts.errors import Unsupported
 from torch.nn.functional import scaled_dot_product_attention
+
+from sage_infer_contracts.errors import Unsupported
 
 from .batch import Batch, Chunk
 

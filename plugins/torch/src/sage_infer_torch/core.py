@@ -96,10 +96,13 @@ class EngineCore:
         An error of the step is given to the sequences in it, and the engine goes on without them; after several
         such steps in a row, or when the blocks no longer add up, it raises.
         """
+        preempted = self.scheduler.preemptions
         plan = self.scheduler.schedule()
-        self.idle = not plan
+        # A sequence that preempted itself made room: somebody may run in the next step.
+        self.idle = not plan and preempted == self.scheduler.preemptions
         if not plan:
-            self._require_reason_to_wait()
+            if self.idle:
+                self._require_reason_to_wait()
             return []
         try:
             outputs = self._run(plan)

@@ -78,7 +78,7 @@ class CpuRuntime:
         import torch
 
         torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
-        return torch.get_num_threads()
+        return int(torch.get_num_threads())
 
     def new_stream(self, index: int) -> None:
         """Return None: work is synchronous."""

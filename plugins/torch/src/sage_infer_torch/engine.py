@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sage_infer_contracts.backend import BackendConfig, BackendStats
 from sage_infer_contracts.errors import BackendUnavailable, DeadlineExceeded
@@ -44,7 +44,7 @@ class Engine:
         self._thread = EngineThread(
             lambda: _build(config, options, runtime, self.leases),
             name=f"sage-infer-engine-{config.model.model_id}",
-            context=lambda: _compute_context(runtime),
+            context=lambda: _compute_context(runtime, config.device_ids[0]),
             on_failure=on_failure,
         )
         self.requests: Requests | None = None
@@ -110,7 +110,10 @@ class Engine:
                 sequence.sink(BackendUnavailable(reason))
 
     async def close(self, timeout_s: float, executor: Executor) -> None:
-        """End the thread and what is pending, waiting for it on ``executor``; raises ``DeadlineExceeded`` when it outlives ``timeout_s``."""
+        """End the thread and what is pending; waits for the thread on ``executor``.
+
+        Raises ``DeadlineExceeded`` when it outlives ``timeout_s``.
+        """
         self._thread.stop()
         self.fail_pending("the backend was closed")
         loop = asyncio.get_running_loop()
@@ -128,12 +131,15 @@ class Engine:
         return self.requests
 
 
-def _compute_context(runtime: DeviceRuntime) -> AbstractContextManager[Any]:
-    """Prepare the device before anything imports torch, and compute without autograd."""
+@contextmanager
+def _compute_context(runtime: DeviceRuntime, index: int) -> Iterator[None]:
+    """Prepare the device before anything imports torch, compute without autograd, give memory back."""
     runtime.prepare()
     import torch
 
-    return torch.inference_mode()
+    with torch.inference_mode():
+        yield
+    runtime.empty_cache(index)
 
 
 def _build(

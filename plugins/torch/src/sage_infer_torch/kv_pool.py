@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
 from sage_infer_contracts.kv import KVCacheSchema
 
 
@@ -25,6 +26,11 @@ class KVPool:
         """Store ``key`` and ``value`` [tokens, kv_heads, head_dim] at ``slots`` (block * block_size + offset)."""
         self.keys[layer].flatten(0, 1).index_copy_(0, slots, key)
         self.values[layer].flatten(0, 1).index_copy_(0, slots, value)
+
+    def clear(self) -> None:
+        """Free the memory; the pool is unusable afterwards."""
+        self.keys.clear()
+        self.values.clear()
 
     def gather(self, layer: int, tables: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return K and V of the blocks in ``tables`` [rows, blocks] as [rows, kv_heads, tokens, head_dim]."""

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 
 import attrs
+
 from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.states import DecodeState, KVHandle
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import attrs
+
 from sage_infer_contracts.backend import BackendConfig
 from sage_infer_contracts.errors import CapacityExceeded, InvalidRequest
 from sage_infer_contracts.kv import KVCacheSchema

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import torch
+
 from sage_infer_contracts.errors import InvalidRequest, SageInferError, Unsupported
 from sage_infer_contracts.kv import KVCacheSchema
 from sage_infer_contracts.names import DType
@@ -78,7 +79,7 @@ def read_config(path: str) -> Any:
     except OSError as error:
         raise InvalidRequest(f"{path}: config.json cannot be read: {error}", param="model") from error
     mapping = AutoModelForCausalLM._model_mapping
-    require_supported(config, mapping[type(config)] if type(config) in mapping else None)
+    require_supported(config, mapping.get(type(config)))
     return config
 
 
@@ -163,9 +164,11 @@ _PROOF_TOLERANCE: dict[str, float] = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
 """Largest difference of logits, relative to the largest logit: rounding, far below a wrong mask's effect."""
 
 
-@torch.inference_mode()
 def _prove_attention(model: LoadedModel, kernel: Kernel) -> None:
-    """Compare paged, chunked logits with the model's own; then leave the model on paged attention."""
+    """Compare paged, chunked logits with the model's own; then leave the model on paged attention.
+
+    Runs, like all of this module, under the engine thread's inference mode.
+    """
     ids = [(index * 7919 + 11) % model.vocabulary for index in range(_PROOF_TOKENS)]
     expected = model.module(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0]
     register()

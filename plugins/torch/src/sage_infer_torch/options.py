@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+
 from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.wire import FrozenModel
 

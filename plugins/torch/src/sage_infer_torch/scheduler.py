@@ -120,13 +120,17 @@ class Scheduler:
         Decodes come first, one token each, and prefills share what is left. When decodes alone would use up
         the budget, whoever waited longest goes first, with one token, so that nobody starves.
         """
-        decodes = [sequence for sequence in self.running if sequence.remaining == 1]
-        if len(decodes) >= self.limits.max_batched_tokens:
+        if self._tight():
             for sequence in sorted(self.running, key=lambda s: (s.last_step, s.arrival)):
                 yield sequence, 1
             return
         for sequence in sorted(self.running, key=lambda s: (s.remaining > 1, s.arrival)):
             yield sequence, self._chunk(sequence)
+
+    def _tight(self) -> bool:
+        """Whether decodes alone use up the budget. Admission then does not wait for budget that never comes."""
+        decodes = sum(1 for sequence in self.running if sequence.remaining == 1)
+        return decodes >= self.limits.max_batched_tokens
 
     def _chunk(self, sequence: Sequence) -> int:
         return min(sequence.remaining, self.limits.prefill_chunk_tokens or sequence.remaining)
@@ -161,11 +165,14 @@ class Scheduler:
     def _admit_waiting(self, plan: dict[Sequence, Work]) -> None:
         while self.waiting and len(self.running) < self.limits.max_batch_size:
             budget = self._budget(plan)
-            if budget == 0 or not self._allocate(self.waiting[0]):
+            if budget == 0 and not self._tight():
+                return
+            if not self._allocate(self.waiting[0]):
                 return
             sequence = self.waiting.popleft()
             self.running.append(sequence)
-            self._plan(plan, sequence, min(self._chunk(sequence), budget))
+            if budget:
+                self._plan(plan, sequence, min(self._chunk(sequence), budget))
 
     def _allocate(self, sequence: Sequence) -> bool:
         """Hold blocks for all tokens of ``sequence``, shared ones first; False when they do not fit now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import attrs
+
 from sage_infer_contracts.content import ContentKey
 from sage_infer_contracts.sampling import SamplingParams
 from sage_infer_contracts.states import DecodeState, PrefilledSequence

@@ -86,8 +86,11 @@ class EngineThread:
             with self._context():
                 core = self._build()
                 self._on_loop(_resolve, self.started, core)
-                self._serve(core)
-        except BaseException as error:  # boundary: the end of the thread, reported through the loop
+                try:
+                    self._serve(core)
+                finally:
+                    core.pool.clear()
+        except BaseException as error:  # noqa: BLE001 - boundary: the end of the thread, reported through the loop
             if not self._closing:
                 self._on_loop(_reject, self.started, error)
                 self._on_loop(self._on_failure, error)

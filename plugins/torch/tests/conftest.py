@@ -1,0 +1,92 @@
+"""Fixtures of the native engine's tests: the real model, its reference outputs, started backends."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sage_infer_contracts.backend import BackendConfig, ModelLocation
+from sage_infer_contracts.launch import BackendContext
+from sage_infer_contracts.models import ModelRequest
+from sage_infer_torch.plugin import create
+
+_HERE = Path(__file__).parent
+
+
+def _load(name: str) -> Any:
+    """Import a helper module that lies beside the tests."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, _HERE / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+_load("torch_prompts")
+_load("torch_fakes")
+
+
+@pytest.fixture(scope="session")
+def model_path() -> str:
+    """The folder of the real model."""
+    given = os.environ.get("SAGE_INFER_TEST_MODEL")
+    if given:
+        return given
+    for entry in entry_points(group="sage_infer.model_source.v1", name="demo"):
+        return str(entry.load()().resolve(ModelRequest(name="demo"), progress=None).path)
+    pytest.skip("no model: set SAGE_INFER_TEST_MODEL to a folder, or install sage-infer-demo")
+
+
+@pytest.fixture(scope="session")
+def reference(model_path: str) -> Any:
+    """transformers' own greedy outputs."""
+    return _load("torch_reference").Reference(model_path)
+
+
+OpenBackend = Callable[..., Any]
+
+
+@asynccontextmanager
+async def _opened(path: str, options: dict[str, Any] | None = None, **settings: Any) -> AsyncIterator[Any]:
+    config = BackendConfig(model=ModelLocation(model_id="demo", path=path), options=options or {}, **settings)
+    backend: Any = create(config, BackendContext())
+    await backend.start()
+    try:
+        yield backend
+    finally:
+        await backend.close()
+
+
+@pytest.fixture(scope="session")
+def open_backend() -> OpenBackend:
+    """``async with open_backend(path, options, **settings) as backend``."""
+    return _opened
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, model_path: str) -> Callable[..., str]:
+    """Save a small random model of a transformers configuration with the real tokenizer; returns its folder."""
+
+    def save(config: Any) -> str:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        torch.manual_seed(0)
+        folder = str(tmp_path_factory.mktemp(type(config).__name__))
+        AutoModelForCausalLM.from_config(config).float().save_pretrained(folder)
+        AutoTokenizer.from_pretrained(model_path).save_pretrained(folder)
+        return folder
+
+    return save
+
+
