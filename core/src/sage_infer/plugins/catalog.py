@@ -139,9 +139,10 @@ class _Scanner:
         return Catalog(tuple(entries), tuple(problems))
 
     def _is_first(self, name: str, place: str, relevant: bool) -> bool:
-        first = self._first.setdefault(name, place)
-        if first is place:
+        if name not in self._first:
+            self._first[name] = place
             return True
+        first = self._first[name]
         if (relevant or name in self._relevant) and not same_place(first, place):
             message = f"{name} is installed twice: {first} is used, {place} is ignored"
             self._problems.append(Problem("duplicate_distribution", message, name))

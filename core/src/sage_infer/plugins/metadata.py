@@ -92,7 +92,7 @@ def _contract_floor(requirements: list[str]) -> str | None:
             continue
         if match[3] is None or _applies(match[3]):
             specifiers.append(match[2].replace(" ", ""))
-    return ",".join(filter(None, specifiers)) if specifiers else None
+    return ",".join(filter(None, specifiers)) or None
 
 
 def _applies(marker: str) -> bool:
