@@ -76,3 +76,8 @@ def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
 def differing_from(wanted: Mapping[str, str]) -> list[str]:
     """Name the variables of ``wanted`` that have another value, or none, in this process."""
     return sorted(name for name, value in wanted.items() if os.environ.get(name) != value)
+
+
+def variable(name: str) -> str | None:
+    """Return any variable, for hardware probes: which ones a detector asks for is the detector's business."""
+    return os.environ.get(name)
