@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sage_infer_contracts.backend import BackendConfig, ModelLocation
 from sage_infer_contracts.launch import BackendContext
 from sage_infer_contracts.models import ModelRequest
@@ -32,18 +33,20 @@ def _load(name: str) -> Any:
     return sys.modules[name]
 
 
-_load("torch_prompts")
-_load("torch_fakes")
+for _name in ("torch_prompts", "torch_fakes"):
+    _load(_name)
 
 
 @pytest.fixture(scope="session")
 def model_path() -> str:
-    """The folder of the real model."""
+    """The folder of the real model: a given one, or the demo source's, kept in the user's cache."""
     given = os.environ.get("SAGE_INFER_TEST_MODEL")
     if given:
         return given
     for entry in entry_points(group="sage_infer.model_source.v1", name="demo"):
-        return str(entry.load()().resolve(ModelRequest(name="demo"), progress=None).path)
+        cache = Path.home() / ".cache" / "sage-infer"
+        cache.mkdir(parents=True, exist_ok=True)
+        return str(entry.load()().resolve(ModelRequest("demo", cache)).path)
     pytest.skip("no model: set SAGE_INFER_TEST_MODEL to a folder, or install sage-infer-demo")
 
 
@@ -88,5 +91,3 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, model_path: str) -> Cal
         return folder
 
     return save
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from sage_infer_contracts.content import ContentKey, ContentRoot
 from sage_infer_torch.blocks import BlockManager
 

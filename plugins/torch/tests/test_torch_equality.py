@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sage_infer_contracts.sampling import SamplingParams
 from torch_prompts import PROMPTS
+
+from sage_infer_contracts.sampling import SamplingParams
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
 
@@ -91,7 +92,9 @@ async def test_alone(open_backend: Callable[..., Any], model_path: str, referenc
     require_all_equal(reference, actual)
 
 
-async def test_preempted_and_recomputed(open_backend: Callable[..., Any], model_path: str, reference: Any) -> None:
+async def test_preempted_and_recomputed(
+    open_backend: Callable[..., Any], model_path: str, reference: Any
+) -> None:
     short = [index for index, ids in enumerate(reference.prompt_ids) if len(ids) < 40][:8]
     async with open_backend(
         model_path,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from torch_fakes import sequence
+
 from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.sampling import SamplingParams
 from sage_infer_contracts.states import DecodeState, DetokeniserState, KVHandle, RngState
 from sage_infer_torch.leases import LeaseTable
 from sage_infer_torch.sequence import Sequence
-from torch_fakes import sequence
 
 
 class Clock:
@@ -69,7 +70,9 @@ def test_a_changed_state_is_refused_and_the_true_one_still_good(table: LeaseTabl
     assert table.take(state) is one
 
 
-def test_an_expired_state_is_refused_before_and_after_the_engine_noticed(table: LeaseTable, clock: Clock) -> None:
+def test_an_expired_state_is_refused_before_and_after_the_engine_noticed(
+    table: LeaseTable, clock: Clock
+) -> None:
     one = sequence(3)
     state = state_of(one, table.grant(one))
     assert table.next_expiry_s() == 60.0

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from hypothesis import given, settings, strategies as st
+from torch_fakes import sequence
+
 from sage_infer_contracts.content import ContentRoot
 from sage_infer_torch.blocks import BlockManager
 from sage_infer_torch.scheduler import Limits, Scheduler, Work
 from sage_infer_torch.sequence import Sequence
-from torch_fakes import sequence
 
 
-def scheduler(blocks: int = 64, *, size: int = 4, batch: int = 4, budget: int = 16, **limits: int) -> Scheduler:
+def scheduler(
+    blocks: int = 64, *, size: int = 4, batch: int = 4, budget: int = 16, **limits: int
+) -> Scheduler:
     root = ContentRoot(model_fingerprint="m").key()
     return Scheduler(BlockManager(blocks, size, root), Limits(batch, budget, **limits))
 

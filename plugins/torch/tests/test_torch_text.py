@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hypothesis import given, strategies as st
+
 from sage_infer_torch.detokenizer import Detokenizer
 from sage_infer_torch.stops import StopMatcher
 
@@ -54,7 +55,9 @@ def feed(text: str, stops: Sequence[str], sizes: Sequence[int]) -> tuple[str, st
     st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
     st.lists(st.integers(1, 3), max_size=20),
 )
-def test_pieces_stop_before_a_stop_string_and_lose_nothing(text: str, stops: list[str], sizes: list[int]) -> None:
+def test_pieces_stop_before_a_stop_string_and_lose_nothing(
+    text: str, stops: list[str], sizes: list[int]
+) -> None:
     out, stop = feed(text, stops, sizes)
     assert text.startswith(out)
     assert not any(found in out for found in stops)

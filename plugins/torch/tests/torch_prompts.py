@@ -31,7 +31,7 @@ PROMPTS: tuple[str, ...] = (
     "1, 1, 2, 3, 5, 8, 13,",
     "A",
     "\n\n\n",
-    "{\"name\": \"Alice\", \"age\": 30, \"city\":",
+    '{"name": "Alice", "age": 30, "city":',
     "<html>\n<head>\n<title>",
     "Dear Sir or Madam,\n\nI am writing to",
     "To be, or not to be, that is",

@@ -79,7 +79,7 @@ def read_config(path: str) -> Any:
     except OSError as error:
         raise InvalidRequest(f"{path}: config.json cannot be read: {error}", param="model") from error
     mapping = AutoModelForCausalLM._model_mapping
-    require_supported(config, mapping.get(type(config)))
+    require_supported(config, mapping.get(type(config), None))
     return config
 
 
