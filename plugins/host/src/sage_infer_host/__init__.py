@@ -1,0 +1,1 @@
+"""The machine itself: the hardware detector ``cpu``."""
