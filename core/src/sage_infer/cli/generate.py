@@ -31,7 +31,7 @@ def sampling_options(command: _F) -> _F:
     return command
 
 
-_SAMPLING_OPTIONS = [
+_SAMPLING_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--max-tokens", type=click.IntRange(min=1), default=256, show_default=True),
     click.option(
         "--temperature",
@@ -72,7 +72,7 @@ def generate(
     params = sampling_params({key: options.pop(key) for key in SAMPLING_KEYS})
     if raw and system:
         raise click.UsageError("--system needs the chat template that --raw leaves out")
-    text = click.get_text_stream("stdin").read() if prompt == "-" else prompt
+    text = sys.stdin.read() if prompt == "-" else prompt
     prepared = prepare(load(config, options).settings, quiet=quiet)
     answer = asyncio.run(
         _answer(prepared, text, params, raw=raw, system=system, quiet=quiet, as_json=as_json)

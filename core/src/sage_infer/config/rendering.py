@@ -51,3 +51,7 @@ def _yaml_lines(key: str, value: Any) -> list[str]:
     if isinstance(value, dict) and value:
         return yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True).splitlines()
     return [f"{key}: {json.dumps(value, ensure_ascii=False)}"]
+
+
+if __name__ == "__main__":
+    print(default_file(), end="")

@@ -5,7 +5,7 @@ The top level is sections only, so that every key has a flag-like name ``section
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args, get_origin
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -15,7 +15,6 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    SecretStr,
     model_validator,
 )
 
@@ -191,15 +190,14 @@ def value_shape(name: str) -> Literal["text", "texts", "other"]:
     """Say whether ``section.key`` holds text or a list of texts, so that a variable's value can be read as such."""
     section, _, key = name.partition(".")
     part = Settings.model_fields.get(section)
-    field = None if part is None else part.annotation.model_fields.get(key)  # type: ignore[union-attr]
-    if field is None:
-        return "other"
-    kinds = {kind for kind in (field.annotation, *get_args(field.annotation)) if kind is not type(None)}
-    if kinds & {tuple[str, ...], tuple[SecretStr, ...]} or any(
-        get_origin(kind) is Annotated for kind in kinds
-    ):
-        return "texts"
-    return "text" if str in kinds and "Literal" not in str(field.annotation) else "other"
+    schemas = {} if part is None else part.annotation.model_json_schema()["properties"]  # type: ignore[union-attr]
+    found = schemas.get(key, {})
+    for kind in found.get("anyOf", [found]):
+        if kind.get("type") == "string" and "enum" not in kind:
+            return "text"
+        if kind.get("type") == "array" and kind["items"].get("type") == "string":
+            return "texts"
+    return "other"
 
 
 def known_keys() -> dict[str, str]:
