@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import httpx
+
 from sage_infer.control_plane import ControlPlaneManager
 from sage_infer.serving.app import create_app
 from sage_infer.serving.server import run_server
@@ -50,9 +52,11 @@ class LiveServer:
         self._thread.start()
         if not self._listening.wait(START_DEADLINE_S) or self._error is not None:
             raise RuntimeError("the server did not start") from self._error
+        self.http = httpx.Client(base_url=self.base_url, timeout=START_DEADLINE_S)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.http.close()
         self.call(self._stop.set)
         self._thread.join(START_DEADLINE_S)
         assert not self._thread.is_alive(), "the server did not stop"

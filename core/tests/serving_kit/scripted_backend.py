@@ -7,6 +7,7 @@ when told to.
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections import deque
 from collections.abc import Sequence
 
@@ -47,7 +48,9 @@ class Job:
         self.params = params
         self.limit = limit
         self.output: list[int] = []
-        self.sent_text = ""
+        self.text = ""
+        self.sent = 0
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.blocks = 0
         self.reused = 0
         self.cancelled = False
@@ -260,14 +263,15 @@ class ScriptedBackend:
         token = EOS if ended else self._script[position % len(self._script)]
         sequence.output.append(token)
         self.generated += 1
+        if token != EOS:
+            sequence.text += sequence.decoder.decode(bytes([token]))
         finish, stop_reason = self._finish(sequence, token)
         self._emit(sequence, token, finish, stop_reason)
 
     def _finish(self, sequence: Job, token: int) -> tuple[FinishReason | None, str | int | None]:
         params = sequence.params
-        text = bytes(t for t in sequence.output if t != EOS).decode("utf-8", "ignore")
         for stop in params.stop:
-            if stop in text:
+            if stop in sequence.text:
                 return "stop_string", stop
         if token in params.stop_token_ids:
             return "stop_token", token
@@ -278,13 +282,15 @@ class ScriptedBackend:
     def _emit(
         self, sequence: Job, token: int, finish: FinishReason | None, stop_reason: str | int | None
     ) -> None:
-        errors = "ignore" if finish is None else "replace"
-        text = bytes(t for t in sequence.output if t != EOS).decode("utf-8", errors)
+        end = len(sequence.text)
         if finish == "stop_string":
-            text = text[: text.index(str(stop_reason))]
-        elif finish is None and sequence.params.stop:
-            text = text[: max(len(text) - max(map(len, sequence.params.stop)) + 1, 0)]
-        new, sequence.sent_text = text[len(sequence.sent_text) :], text
+            end = sequence.text.index(str(stop_reason))
+        elif finish is not None:
+            sequence.text += sequence.decoder.decode(b"", final=True)
+            end = len(sequence.text)
+        elif sequence.params.stop:
+            end = max(end - max(map(len, sequence.params.stop)) + 1, sequence.sent)
+        new, sequence.sent = sequence.text[sequence.sent : end], end
         logprobs = None
         if sequence.params.logprobs is not None:
             top = tuple((max(token - k, 0), -0.5 - k) for k in range(sequence.params.logprobs))

@@ -39,7 +39,8 @@ class BodyLimitMiddleware:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                await self._discard(receive)
+                if message.get("more_body", False):
+                    await self._discard(receive)
                 raise self._error()
             return message
 

@@ -50,7 +50,12 @@ def to_generate_request(request: ChatRequest, request_id: str, client_id: str | 
     return GenerateRequest(
         model_id=request.model,
         messages=[message.to_contract() for message in request.messages],
-        params=sampling_params(request, max_tokens=request.token_limit(), json_schema=_json_schema(request)),
+        params=sampling_params(
+            request,
+            max_tokens=request.token_limit(),
+            logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+            json_schema=_json_schema(request),
+        ),
         request_id=request_id,
         client_request_id=client_id,
     )

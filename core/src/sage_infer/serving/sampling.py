@@ -52,6 +52,8 @@ def sampling_params(
 
 def allow_only(request: GenerationFields, allowed: dict[str, tuple[object, ...]]) -> None:
     """Refuse fields of the API whose other values ask for what this server does not do."""
+    if request.stream_options is not None and not request.stream:
+        raise refuse("stream_options is only allowed when stream is true", "stream_options")
     for name, values in allowed.items():
         value = getattr(request, name)
         if value is not None and not any(type(value) is type(ok) and value == ok for ok in values):
