@@ -181,6 +181,7 @@ def test_what_a_factory_makes_is_checked_and_its_own_errors_pass(site: Any) -> N
         with pytest.raises(PluginLoadError) as caught:
             registry.create("eviction", name)
         assert isinstance(caught.value.__cause__, cause)
+        assert caught.value.target == f"factories_one:{name}"
     with pytest.raises(DeviceUnavailable, match="install the driver"):
         registry.create("eviction", "absent")
     with pytest.raises(PluginLoadError, match="no KVStoreTier"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,8 @@ from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.kinds import RESERVED_HARDWARE_NAMES, PluginKind
 
 
-def build_wheel(folder: Path, into: Path) -> Path:
-    code = f"import hatchling.build as b; print(b.build_wheel({str(into)!r}))"
+def build(folder: Path, into: Path, what: str = "wheel") -> Path:
+    code = f"import hatchling.build as b; print(b.build_{what}({str(into)!r}))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, check=True, timeout=120, capture_output=True, text=True
     )
@@ -32,7 +35,7 @@ def test_a_new_plugin_builds_installs_lists_loads_and_passes_its_test(
     pytest.importorskip("hatchling")
     name = f"sample-{what.replace('_', '-')}"
     folder = create_plugin(what, name, tmp_path / "new")
-    site.install(build_wheel(folder, site.wheels))
+    site.install(build(folder, site.wheels))
     registry = site.registry()
     assert registry.catalog.problems == ()
     (entry,) = registry.entries()
@@ -41,16 +44,59 @@ def test_a_new_plugin_builds_installs_lists_loads_and_passes_its_test(
     if entry.kind is PluginKind.HOOKS:
         assert [found.ref.name for found in registry.hooks.detectors()] == [name]
         assert registry.hooks.problems == ()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
-    done = subprocess.run(
-        command, cwd=folder, env=site.environment(), timeout=120, capture_output=True, text=True
-    )
+    # Without autoload the run loads the plugin it needs, not all that happen to be installed.
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "pytest_asyncio.plugin",
+        str(folder),
+    ]
+    environment = {**site.environment(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, timeout=120, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_command_knows_every_template_and_every_template_has_a_folder() -> None:
     assert tuple(TEMPLATES) == _NEW
     assert set(TEMPLATES) | {"shared"} == {path.name for path in template_root().iterdir() if path.is_dir()}
+
+
+def test_an_installed_wheel_of_core_carries_the_templates_also_when_it_comes_from_an_sdist(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("hatchling")
+    core = Path(__file__).parents[2]
+    root = template_root()
+    expected = {
+        f"sage_infer/_template/{path.relative_to(root)}" for path in root.rglob("*") if path.is_file()
+    }
+    sdist = build(core, tmp_path, "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    for source, into in ((core, tmp_path / "direct"), (unpacked, tmp_path / "via")):
+        into.mkdir()
+        with zipfile.ZipFile(build(source, into, "wheel")) as wheel:
+            assert expected <= set(wheel.namelist())
+            wheel.extractall(into / "site")
+    code = "import sage_infer.plugins.scaffold as s; print(s.template_root()); s.create_plugin('eviction', 'unpacked')"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    environment["PYTHONPATH"] = str(tmp_path / "via" / "site")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert str(tmp_path / "via" / "site") in done.stdout
+    assert (tmp_path / "sage-infer-unpacked" / "pyproject.toml").is_file()
 
 
 def test_new_says_what_it_wrote(tmp_path: Path) -> None:

@@ -76,28 +76,33 @@ def check_target(entry: PluginEntry, target: object) -> None:
 
 def check_driver(kind: PluginKind, driver: object, ref: PluginRef) -> None:
     """Raise ``PluginLoadError`` when ``driver``, made by the factory of ``ref``, is not of its kind. Runs nothing."""
-    protocol = PROTOCOL_OF_KIND.get(kind)
-    lacking = missing_members(driver, protocol) if protocol is not None else []
-    if protocol is not None and lacking:
-        made = (
-            f"made a {type(driver).__name__}, which is no {protocol.__name__}: it lacks {', '.join(lacking)}"
-        )
-        raise errors.load_error(entry_of(ref), made)
+    _check_made(kind, driver, _entry_of(ref))
 
 
 def create(plugin: LoadedPlugin, args: Sequence[object], options: Mapping[str, object]) -> Any:
     """Call the factory of ``plugin`` and check what it made; see :meth:`Registry.create`."""
+    entry = plugin.entry or _entry_of(plugin.ref)
     try:
         driver = plugin.target(*args, **options)
     except SageInferError:
         raise
     except (Exception, SystemExit) as error:
         failure = f"failed to create its driver: {type(error).__name__}: {error}"
-        raise errors.load_error(entry_of(plugin.ref), failure) from error
-    check_driver(plugin.ref.kind, driver, plugin.ref)
+        raise errors.load_error(entry, failure) from error
+    _check_made(entry.kind, driver, entry)
     return driver
 
 
-def entry_of(ref: PluginRef) -> PluginEntry:
+def _check_made(kind: PluginKind, driver: object, entry: PluginEntry) -> None:
+    protocol = PROTOCOL_OF_KIND.get(kind)
+    lacking = missing_members(driver, protocol) if protocol is not None else []
+    if protocol is not None and lacking:
+        made = (
+            f"made a {type(driver).__name__}, which is no {protocol.__name__}: it lacks {', '.join(lacking)}"
+        )
+        raise errors.load_error(entry, made)
+
+
+def _entry_of(ref: PluginRef) -> PluginEntry:
     """Return what is known of a plugin from its reference alone."""
-    return PluginEntry(ref.kind, ref.name, ref.distribution, ref.version, "factory", None)
+    return PluginEntry(ref.kind, ref.name, ref.distribution, ref.version, "its factory", None)

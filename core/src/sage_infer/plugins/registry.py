@@ -28,6 +28,8 @@ class LoadedPlugin:
 
     ref: PluginRef
     target: Any
+    entry: PluginEntry | None = None
+    """Where it came from, for messages; None when it was made by hand."""
 
 
 class Registry:
@@ -96,7 +98,7 @@ class Registry:
     def load_entry(self, entry: PluginEntry) -> LoadedPlugin:
         """Import one entry of the catalog; raises as :meth:`load` does."""
         if entry not in self._loaded:
-            self._loaded[entry] = LoadedPlugin(ref_of(entry), loading.load_checked(entry))
+            self._loaded[entry] = LoadedPlugin(ref_of(entry), loading.load_checked(entry), entry)
         return self._loaded[entry]
 
     def resolve(self, ref: PluginRef) -> LoadedPlugin:
