@@ -98,8 +98,7 @@ def _cached_hub_model(cache: Path, repo: str, revision: str) -> Path:
     base = cache / f"models--{repo.replace('/', '--')}"
     (base / "refs").mkdir(parents=True)
     (base / "refs" / "main").write_text(revision)
-    folder = _folder(base / "snapshots" / revision, "model.safetensors", "sentence_bert_config.json")
-    return folder
+    return _folder(base / "snapshots" / revision, "model.safetensors", "sentence_bert_config.json")
 
 
 def test_a_hub_model_in_the_local_cache_needs_no_network(
