@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sage_infer_contracts.backend import BackendConfig, ModelLocation
+from sage_infer_contracts.backend import BackendConfig, InferenceBackend, ModelLocation
 from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.errors import (
     BackendUnavailable,
@@ -48,7 +48,7 @@ def test_creating_a_backend_imports_no_framework() -> None:
 
 
 def test_the_backend_has_every_member_of_the_contract() -> None:
-    assert not missing_members("InferenceBackend", made())
+    assert not missing_members(made(), InferenceBackend)
 
 
 def test_unknown_and_wrong_options_are_refused_by_name() -> None:

@@ -54,7 +54,7 @@ class Reference:
         )
         gap = self.gap(self.prompt_ids[index] + list(expected[:at]))
         assert gap < EPSILON_FP32, (
-            f"prompt {index} {PROMPTS[index][:40]!r} diverges at token {at}, where the two best logits are {gap} apart: "
+            f"prompt {index} {PROMPTS[index][:40]!r} diverges at token {at}, with a logit gap of {gap}: "
             f"{list(actual[at : at + 3])} for {list(expected[at : at + 3])}"
         )
         self.near_ties += 1

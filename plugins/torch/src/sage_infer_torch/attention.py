@@ -27,7 +27,8 @@ Kernel = Callable[[Batch, int, torch.Tensor, float | None], torch.Tensor]
 def gather_sdpa(batch: Batch, layer: int, query: torch.Tensor, scale: float | None) -> torch.Tensor:
     """Attend over gathered pages; ``query`` is [tokens, heads, head_dim], and so is the result.
 
-    Query heads that share a KV head are handed over as further rows of it, so K and V are never repeated.
+    Query heads that share a KV head are handed over as further rows or batch entries of it, so K and V are
+    never copied per query head.
     """
     out = torch.empty(*query.shape[:2], batch.pool.schema.head_dim, dtype=query.dtype, device=query.device)
     if batch.singles:
@@ -49,14 +50,17 @@ def _attend_chunk(
 ) -> torch.Tensor:
     key, value = batch.pool.gather(layer, chunk.table)
     key, value = key[:, :, : chunk.context], value[:, :, : chunk.context]
-    tokens, kv_heads = chunk.end - chunk.begin, key.shape[1]
-    # [tokens, heads, dim] -> [1, kv_heads, group * tokens, dim]
-    rows = query[chunk.begin : chunk.end].unflatten(1, (kv_heads, -1)).permute(1, 2, 0, 3)
-    group = rows.shape[1]
+    # [tokens, heads, dim] -> [group, kv_heads, tokens, dim]; K and V are only viewed once per group member.
+    rows = query[chunk.begin : chunk.end].unflatten(1, (key.shape[1], -1)).permute(2, 1, 0, 3)
+    group = rows.shape[0]
     seen = scaled_dot_product_attention(
-        rows.flatten(1, 2)[None], key, value, attn_mask=chunk.mask.repeat(group, 1), scale=scale
+        rows,
+        key.expand(group, -1, -1, -1),
+        value.expand(group, -1, -1, -1),
+        attn_mask=chunk.mask,
+        scale=scale,
     )
-    return seen[0].unflatten(1, (group, tokens)).permute(2, 0, 1, 3).flatten(1, 2)
+    return seen.permute(2, 1, 0, 3).flatten(1, 2)
 
 
 def paged_attention(

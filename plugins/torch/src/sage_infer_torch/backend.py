@@ -234,7 +234,8 @@ class TorchBackend:
         try:
             await engine.close(self.options.close_timeout_s, executor)
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+            # Quick: the wait for the engine was its last task.
+            executor.shutdown(wait=True, cancel_futures=True)
 
     def _ready(self) -> Engine:
         if self._state != "ready" or self._engine is None:

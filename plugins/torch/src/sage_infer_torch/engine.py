@@ -99,10 +99,6 @@ class Engine:
         """Free sequences taken out of their lease; done when they are free."""
         return self._thread.call(lambda core: core.discard(sequences))
 
-    def wake(self) -> None:
-        """Let the engine look at the clock now; for a clock that does not run with real time."""
-        self._thread.post(lambda core: [])
-
     def fail_pending(self, reason: str) -> None:
         """End every live sequence with ``BackendUnavailable``."""
         if self.requests is not None:
