@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sage_infer_contracts.backend import ModelLocation
 from sage_infer_contracts.descriptors import ModelType
-from sage_infer_contracts.errors import CapacityExceeded, DeviceUnavailable
+from sage_infer_contracts.errors import CapacityExceeded, DeviceUnavailable, SageInferError
 from sage_infer_contracts.models import ModelRequest
 
 from .builders import Builder
@@ -58,6 +58,8 @@ class PackagedModelSource:
         if self._problem(folder) is not None:
             try:
                 self._build(request, home, folder)
+            except SageInferError:
+                raise  # some of the family are OSErrors too
             except OSError as error:
                 raise _translated(error, home) from error
         return ModelLocation(
