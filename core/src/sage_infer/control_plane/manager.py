@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sage_infer_contracts.backend import InferenceBackend
 from sage_infer_contracts.embedding import EmbeddingBackend
-from sage_infer_contracts.errors import InvalidRequest, SageInferError
+from sage_infer_contracts.errors import BackendUnavailable, InvalidRequest, SageInferError
 
 from ..common.telemetry import Telemetry
 from .active import ActiveRequests
@@ -186,6 +186,12 @@ class ControlPlaneManager:
         for active in self._active.all():
             active.cancel()
         await self._active.wait_idle(STOP_DEADLINE_S)
+
+    def abort(self) -> None:
+        """Fail every request at once; the backends are told to stop, but nobody waits for them."""
+        self.begin_drain()
+        for active in self._active.all():
+            active.fail(BackendUnavailable("the server was stopped before the request ended"))
 
     async def close(self) -> None:
         """Fail what is queued, cancel what runs, stop watching. Idempotent; the backends stay open."""

@@ -92,6 +92,7 @@ class DrainingServer(uvicorn.Server):
         if self._drain is None:
             self._drain = asyncio.ensure_future(self._drain_and_exit())
         else:
+            self._manager.abort()
             self.force_exit = self.should_exit = True
 
     @contextlib.contextmanager
