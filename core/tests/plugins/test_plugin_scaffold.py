@@ -108,6 +108,11 @@ def test_new_says_what_it_wrote(tmp_path: Path) -> None:
     assert "@@" not in "".join(path.read_text() for path in target.rglob("*") if path.is_file())
 
 
+def test_a_name_that_says_what_it_is_does_not_say_it_twice(tmp_path: Path) -> None:
+    folder = create_plugin("kv_tier", "glass-tier", tmp_path / "new")
+    assert "class GlassTier:" in (folder / "src/sage_infer_glass_tier/plugin.py").read_text()
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     for folder in (tmp_path, tmp_path / "mine.txt"):

@@ -108,7 +108,7 @@ def _distribution_of(name: str) -> str:
 def _values(what: str, template: Template, name: str) -> dict[str, str]:
     module = _distribution_of(name).replace("-", "_")
     stem = "".join(part.capitalize() for part in re.split("[-_]", name))
-    class_name = stem + template.suffix
+    class_name = stem if stem.endswith(template.suffix) else stem + template.suffix
     return {
         "NAME": name,
         "KIND": template.kind.value,
