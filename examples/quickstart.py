@@ -30,7 +30,7 @@ def start_server(port: int) -> subprocess.Popen[bytes]:
     """Start ``sage infer serve`` with both demo models."""
     command = ["sage", "infer", "serve", "--llm", "demo", "--embedding", "demo-embed", "--port", str(port)]
     print("$", " ".join(command), flush=True)
-    return subprocess.Popen([sys.executable, "-m", "sage_infer", *command[2:]])
+    return subprocess.Popen([sys.executable, "-m", "sage_infer", *command[2:], "--log-level", "warning"])
 
 
 def wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:

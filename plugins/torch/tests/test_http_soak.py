@@ -33,8 +33,9 @@ BAD_BODIES: list[tuple[bytes, int]] = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    arguments = ("--embedding", "demo-embed", "--max-queued-requests", "256")
-    with serve(tmp_path_factory.mktemp("soak"), *arguments) as served:
+    with serve(
+        tmp_path_factory.mktemp("soak"), "--embedding", "demo-embed", "--log-level", "warning"
+    ) as served:
         yield served
 
 
