@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -119,15 +120,13 @@ def test_a_second_signal_exits_at_once(start: Any) -> None:
         assert isinstance(running.exception(), httpx.HTTPError) or running.result().status_code == 503
 
 
-async def test_an_address_that_is_taken_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    import socket
-
+async def test_an_address_that_is_taken_is_refused_by_name() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = ServingSettings(port=taken.getsockname()[1])
         manager = ControlPlaneManager(Telemetry(log=build_logger()))
         with pytest.raises(InvalidRequest, match=str(settings.port)) as refusal:
             await run_server(create_app(manager, settings), manager, settings)
     assert refusal.value.param == "port"
+    settings = ServingSettings(host="no-such-host.invalid")
     with pytest.raises(InvalidRequest, match="no-such-host"):
-        settings = ServingSettings(host="no-such-host.invalid")
         await run_server(create_app(manager, settings), manager, settings)

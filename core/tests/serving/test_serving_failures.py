@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,12 @@ import pytest
 from serving_kit import raw
 from serving_kit.live_server import EMBEDDING, MODEL, LiveServer
 
+from sage_infer.common.logs import build_logger
+from sage_infer.control_plane import RequestStream
+from sage_infer.control_plane.streams import Batch
+from sage_infer.serving.sse import EventStream
 from sage_infer_contracts.errors import BackendUnavailable, CapacityExceeded, SageInferError
+from sage_infer_contracts.streams import TokenDelta
 
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 LONG = {**CHAT, "max_tokens": 300, "ignore_eos": True}
@@ -213,17 +220,35 @@ def test_bytes_that_are_no_http_do_not_disturb_the_server(live: LiveServer, data
     assert ask(live, CHAT).status_code == 200
 
 
-def test_a_client_that_does_not_read_is_dropped() -> None:
-    with LiveServer(
-        backend={"script": "x" * 100, "max_sequence_length": 200_000, "blocks": 20_000},
-        settings={"write_timeout_s": 0.2},
-    ) as live:
-        with raw.connect(live) as connection:
-            body = {**CHAT, "max_tokens": 100_000, "ignore_eos": True, "stream": True}
-            connection.sendall(raw.post("/v1/chat/completions", body))
-            live.until(lambda: bool(live.backend.accepted))
-            live.until(lambda: idle(live))
-        assert live.backend.cancels
+async def test_a_client_that_does_not_read_is_dropped() -> None:
+    cancelled: list[bool] = []
+    stream = RequestStream("r", sequences=1, prompt_tokens=1, on_cancel=lambda: cancelled.append(True))
+    logged = io.StringIO()
+    sent: list[str] = []
+
+    class Text:
+        async def batch(self, batch: Batch) -> str:
+            return batch[0][1].text
+
+        def end(self) -> str:
+            return ""
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()  # the client stays connected
+        return {}
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()  # and its buffers are full
+
+    answer = EventStream(
+        stream, [(0, TokenDelta((1,), "x"))], Text(), write_timeout_s=0.02, log=build_logger(stream=logged)
+    )
+    await answer({"type": "http"}, receive, send)
+    assert sent == ["http.response.start", "http.response.body"]
+    assert cancelled == [True]
+    assert "client_stopped_reading" in logged.getvalue()
 
 
 def test_keys_are_asked_for_everywhere_but_health_and_ready() -> None:

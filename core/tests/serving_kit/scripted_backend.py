@@ -105,7 +105,8 @@ class ScriptedBackend:
 
     async def start(self) -> None:
         self._state = BackendHealth(state="ready")
-        self._engine = asyncio.ensure_future(self._run())
+        if self._engine is None:  # after a crash the same engine goes on
+            self._engine = asyncio.ensure_future(self._run())
 
     def hold(self) -> None:
         """Step only when told to."""
