@@ -60,6 +60,7 @@ def build_batch(plan: list[Work], pool: KVPool, attend: Callable[..., torch.Tens
     works = sorted(plan, key=lambda work: work.count > 1)
     singles = [work for work in works if work.count == 1]
     size = pool.schema.page_size
+    pool.prepare(block for work in works for block in work.sequence.blocks)
     ids: list[int] = []
     positions: list[int] = []
     slots: list[int] = []

@@ -100,7 +100,8 @@ class Engine:
         return self._thread.call(lambda core: core.discard(sequences))
 
     def fail_pending(self, reason: str) -> None:
-        """End every live sequence with ``BackendUnavailable``."""
+        """End every live sequence and unanswered call with ``BackendUnavailable``."""
+        self._thread.fail_calls(BackendUnavailable(reason))
         if self.requests is not None:
             for sequence in self.requests.all():
                 sequence.sink(BackendUnavailable(reason))

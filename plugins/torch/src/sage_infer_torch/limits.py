@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 DEFAULT_BATCH_SIZE = 16
 DEFAULT_BATCHED_TOKENS = 512
 DEFAULT_WAITING_REQUESTS = 256
+TYPICAL_SEQUENCE_TOKENS = 2048
+"""The default pool holds one sequence of the longest length, and this much for each other one that may run."""
+
 FREE_MEMORY_SHARE = 0.25
 """Share of free device memory that the KV pool takes at most when no size is configured."""
 
@@ -51,7 +54,8 @@ def resolve_limits(
     """
     batch = config.max_batch_size or DEFAULT_BATCH_SIZE
     wanted = _wanted_length(config, model)
-    num_blocks = _num_blocks(config, schema, free_bytes, tokens=batch * wanted)
+    tokens = wanted + (batch - 1) * min(wanted, TYPICAL_SEQUENCE_TOKENS)
+    num_blocks = _num_blocks(config, schema, free_bytes, tokens=tokens)
     pool_tokens = num_blocks * schema.page_size
     if config.max_sequence_length is not None and pool_tokens < wanted:
         raise InvalidRequest(

@@ -42,6 +42,7 @@ class EngineThread:
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._acknowledgements: set[asyncio.Future[None]] = set()
         self.started: asyncio.Future[EngineCore] = self._loop.create_future()
         self.stats = BackendStats()
 
@@ -63,12 +64,19 @@ class EngineThread:
     def call(self, command: Command) -> asyncio.Future[None]:
         """Like :meth:`post`; the future is done when the command was run and is visible in :attr:`stats`."""
         done: asyncio.Future[None] = self._loop.create_future()
+        self._acknowledgements.add(done)
+        done.add_done_callback(self._acknowledgements.discard)
 
         def run(core: EngineCore) -> list[Output]:
             return [*command(core), (lambda _: _resolve(done, None), ACKNOWLEDGED)]
 
         self.post(run)
         return done
+
+    def fail_calls(self, error: BaseException) -> None:
+        """End what :meth:`call` returned and the engine will not answer any more. Called on the loop."""
+        for done in list(self._acknowledgements):
+            _reject(done, error)
 
     def stop(self) -> None:
         """Ask the thread to end after the step that runs now."""
