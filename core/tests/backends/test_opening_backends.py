@@ -53,7 +53,7 @@ async def test_a_recipe_runs_on_the_first_installed_engine_with_its_environment(
 async def test_a_recipe_that_needs_an_environment_is_refused_inline(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InvalidRequest, match="MACAW_VISIBLE.*isolation=process"):
+    with pytest.raises(InvalidRequest, match=r"MACAW_VISIBLE.*isolation=process"):
         await open_backend("macaw", CONFIG, isolation="inline", registry=registry)
     monkeypatch.setenv("MACAW_VISIBLE", "1")
     await (await open_backend("macaw", CONFIG, isolation="inline", registry=registry)).close()
@@ -96,7 +96,7 @@ def _plan(**fields: object) -> EngineLaunchPlan:
 
 def test_launch_plans_name_what_is_missing() -> None:
     check_launch_plan(_plan(required_modules=("json",)), CONFIG)
-    with pytest.raises(DeviceUnavailable, match="'no_such_module'.*pip install macaw"):
+    with pytest.raises(DeviceUnavailable, match=r"'no_such_module'.*pip install macaw"):
         check_launch_plan(_plan(required_modules=("no_such_module",)), CONFIG)
     with pytest.raises(DeviceUnavailable, match="platform plugin 'x:y'"):
         check_launch_plan(_plan(platform_plugin="x:y"), CONFIG)
@@ -138,3 +138,32 @@ async def test_the_exercise_finds_what_is_broken(registry: Registry) -> None:
     dead = CONFIG.model_copy(update={"options": {"no_device": True}})
     (only,) = await exercise("parrot", dead, isolation="inline", registry=registry)
     assert (only.ok, "parrot-runtime" in only.detail) == (False, True)
+
+
+async def test_auto_takes_what_the_hooks_propose_and_says_why(testbed: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(PluginNotFound, match="no backend can be chosen"):
+        await open_backend("auto", CONFIG, isolation="inline", registry=Registry(Catalog.scan()))
+    (testbed / "parrot_hooks.py").write_text(_HOOKS)
+    with (testbed / "parrot_plugin-1.2.3.dist-info" / "entry_points.txt").open("a") as points:
+        points.write("[sage_infer.hooks.v1]\nparrot = parrot_hooks\n")
+    backend = await open_backend(
+        "auto",
+        CONFIG,
+        isolation="inline",
+        registry=Registry(Catalog.scan()),
+        progress=lambda stage, _share: said.append(stage),
+    )
+    assert type(backend).__name__ == "ParrotBackend"
+    assert "auto takes parrot-plugin:parrot: a perch is here" in said[0]
+    await backend.close()
+
+
+_HOOKS = """
+from sage_infer_contracts.plugins import Proposal, hookimpl
+from sage_infer_contracts.kinds import PluginKind
+
+@hookimpl
+def sage_infer_propose_backend(profile):
+    return [Proposal(kind=PluginKind.BACKEND, name="parrot", score=0.9, reason="a perch is here")]
+"""

@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="cannot be read"):
         load_config(tmp_path / "missing.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(InvalidRequest, match="cannot be read|not YAML"):
+    with pytest.raises(InvalidRequest, match=r"cannot be read|not YAML"):
         load_config(tmp_path / "binary.yaml")
 
 

@@ -8,16 +8,14 @@ from .plan import BackendKind
 
 if TYPE_CHECKING:
     from sage_infer.plugins import Registry
-    from sage_infer.plugins.choice import Explanation
+    from sage_infer.plugins.choice import Candidate
 
 
-def choose_name(kind: BackendKind, registry: Registry) -> tuple[str, Explanation]:
-    """Detect this machine's hardware and return the best proposal, as ``dist:name``, and how it came about.
+def choose_name(kind: BackendKind, registry: Registry) -> Candidate:
+    """Detect this machine's hardware and return the best proposal; blocks while detectors run.
 
-    Raises ``PluginNotFound`` that says why each candidate was rejected.
+    Raises ``PluginNotFound`` that says why each candidate was rejected, or that none was proposed.
     """
-    from sage_infer.hal import detect_profile
+    from sage_infer.hal import detect_hardware
 
-    explanation = registry.choose(kind, detect_profile(registry=registry))
-    chosen = explanation.require()
-    return f"{chosen.distribution}:{chosen.name}", explanation
+    return registry.choose(kind, detect_hardware(registry).profile).require()

@@ -18,7 +18,7 @@ from sage_infer_contracts.errors import SageInferError
 from sage_infer_contracts.sampling import SamplingParams
 from sage_infer_contracts.streams import Completion
 
-from .opening import Isolation, open_backend
+from .opening import Isolation, Progress, open_backend
 
 if TYPE_CHECKING:
     from sage_infer.plugins import Registry
@@ -50,6 +50,7 @@ async def exercise(
     isolation: Isolation,
     registry: Registry,
     start_timeout_s: float = STEP_TIMEOUT_S,
+    progress: Progress | None = None,
 ) -> list[StepResult]:
     """Open ``name``, run every step, close it. Steps after a failed start are left out; nothing is raised."""
     from sage_infer.workers import WorkerSettings
@@ -59,7 +60,9 @@ async def exercise(
     async def start() -> str:
         settings = WorkerSettings(start_timeout_s=start_timeout_s)
         opened.append(
-            await open_backend(name, config, isolation=isolation, registry=registry, settings=settings)
+            await open_backend(
+                name, config, isolation=isolation, registry=registry, settings=settings, progress=progress
+            )
         )
         return getattr(opened[0], "description", "in this process")
 
@@ -67,6 +70,8 @@ async def exercise(
     if opened:
         backend = opened[0]
         for title, check in _CHECKS.items():
+            if progress is not None:
+                progress(f"checking: {title}", None)
             results.append(await _step(title, lambda check=check: check(backend), STEP_TIMEOUT_S))  # type: ignore[misc]
         results.append(await _step("close", lambda: _close(backend), STEP_TIMEOUT_S))
     return results

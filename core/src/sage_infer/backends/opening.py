@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -70,7 +71,10 @@ async def _open(
 
     registry = registry or default_registry()
     if name == "auto":
-        name, _why = choose_name(kind, registry)
+        chosen = await asyncio.to_thread(choose_name, kind, registry)
+        name = f"{chosen.distribution}:{chosen.name}"
+        if progress is not None:
+            progress(f"auto takes {name}: {chosen.reason} (proposed by {chosen.proposed_by})", None)
     plan = plan_backend(name, config, registry=registry, kind=kind)
     if progress is not None:
         progress(plan.describe(), None)

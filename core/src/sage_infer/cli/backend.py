@@ -74,21 +74,24 @@ def test_backend(name: str, config: Path | None, as_json: bool, **options: Any) 
     """Open the backend NAME with a model and put it through a short real exercise; exit status 1 if it fails."""
     from sage_infer.backends.exercise import exercise
 
+    from .progress import StageReporter
     from .session import prepare
 
     if options["backend"] is not None:
         raise click.UsageError("the backend is the argument NAME; leave --backend out")
     settings = load(config, {**options, "backend": name}).settings
     prepared = prepare(settings, quiet=as_json)
-    results = asyncio.run(
-        exercise(
-            name,
-            prepared.models[0].config,
-            isolation=settings.inference.isolation,
-            registry=prepared.registry,
-            start_timeout_s=settings.worker.start_timeout_s,
+    with StageReporter(quiet=as_json) as progress:
+        results = asyncio.run(
+            exercise(
+                name,
+                prepared.models[0].config,
+                isolation=settings.inference.isolation,
+                registry=prepared.registry,
+                start_timeout_s=settings.worker.start_timeout_s,
+                progress=progress,
+            )
         )
-    )
     ok = all(result.ok is not False for result in results)
     if as_json:
         checks = [
