@@ -24,9 +24,10 @@ Backend = TypeVar("Backend", bound=InferenceBackend | EmbeddingBackend)
 class Slot(Generic[Backend]):
     """A backend and what the scheduler knows of it. Work under way keeps its slot when the backend is replaced."""
 
-    def __init__(self, backend: Backend, instance: ExecutionInstance) -> None:
+    def __init__(self, backend: Backend, instance: ExecutionInstance, *, block_bytes: int | None) -> None:
         self.backend = backend
         self.instance = instance
+        self.block_bytes = block_bytes
         self.full = False
 
 
@@ -77,6 +78,7 @@ class ModelPool(Generic[Backend]):
                 instance_type=capability.instance_type,
                 max_concurrency=capability.max_batch_size + self._dispatch_ahead,
             ),
+            block_bytes=capability.kv_schema.block_bytes if capability.kv_schema else None,
         )
         self.dispatch()
 
@@ -162,12 +164,10 @@ class ModelPool(Generic[Backend]):
     async def refresh(self, slot: Slot[Backend]) -> None:
         """Ask how an instance is, and how much KV it holds."""
         await self.check(slot)
-        if slot.instance.state == "ready" and self.kind == "llm":
+        if slot.instance.state == "ready" and slot.block_bytes is not None:
             stats = await read_stats(slot.backend)
-            schema = slot.backend.get_capability().kv_schema
-            known = stats is not None and schema is not None
             slot.instance.kv_cache_usage_gb = (
-                stats.blocks_held * schema.block_bytes / 1e9 if known and stats and schema else None
+                None if stats is None else stats.blocks_held * slot.block_bytes / 1e9
             )
 
     def status(self) -> ModelStatus:
