@@ -32,7 +32,7 @@ def run_block(block: Block, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, "PATH": path, "PIP_TARGET": site, "PYTHONPATH": site},
+        env={**os.environ, "PATH": path, "PIP_TARGET": site, "PIP_NO_DEPS": "1", "PYTHONPATH": site},
         timeout=600,
         check=False,
     )
