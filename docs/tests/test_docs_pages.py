@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,23 @@ def test_every_runnable_block_says_where_it_is_tested(block: Block) -> None:
         assert len(block.lane.partition(",")[2].strip()) > 3, "say why no test runs it"
 
 
+def installed() -> set[str]:
+    """Names of the distributions in this environment, read anew."""
+    listing = "from importlib.metadata import distributions as d; print(*{x.name for x in d()}, sep='\\n')"
+    return set(subprocess.check_output([sys.executable, "-c", listing], text=True).split())
+
+
+@pytest.fixture
+def nothing_stays_installed() -> Iterator[None]:
+    """Blocks install packages as a reader would; take them out again."""
+    before = installed()
+    yield
+    if added := installed() - before:
+        subprocess.run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", *added], check=True)
+
+
 def run_block(block: Block, cwd: Path) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    site = str(cwd / "site")  # what a block installs is found by the block, and leaves with its folder
     program = [sys.executable, "-"] if block.language == "python" else ["bash", "-euo", "pipefail", "-s"]
     return subprocess.run(
         program,
@@ -32,12 +47,13 @@ def run_block(block: Block, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, "PATH": path, "PIP_TARGET": site, "PIP_NO_DEPS": "1", "PYTHONPATH": site},
+        env={**os.environ, "PATH": path},
         timeout=600,
         check=False,
     )
 
 
+@pytest.mark.usefixtures("nothing_stays_installed")
 @pytest.mark.parametrize("block", blocks("docs"), ids=lambda block: block.id)
 def test_documented_commands_run(block: Block, tmp_path: Path) -> None:
     done = run_block(block, tmp_path)
