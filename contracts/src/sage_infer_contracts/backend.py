@@ -209,7 +209,10 @@ class InferenceBackend(Protocol):
         ...
 
     def get_kv_schema(self) -> KVCacheSchema:
-        """Describe the KV as stored. IB-07: MUST match the bytes actually kept."""
+        """Describe the KV as stored. IB-07: MUST match the bytes actually kept.
+
+        Raises ``Unsupported`` where no KV is kept; ``get_capability().kv_schema`` is null then.
+        """
         ...
 
     def load_quant_profile(self, profile: QuantizationProfile) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pluggy
 from pydantic import Field
@@ -18,6 +18,10 @@ from .wire import FrozenModel, WireModel
 
 hookimpl = pluggy.HookimplMarker(PROJECT_NAME)
 """Marks a plugin's hook implementations; the specifications live in the host."""
+
+
+Observer = Callable[[str, Mapping[str, object]], None]
+"""Called with an event's name and fields on the thread where it happened; must return quickly."""
 
 
 class PluginRef(WireModel):

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -133,3 +134,19 @@ def test_spans_carry_the_request_and_its_error() -> None:
     assert one.attributes["sage.time_to_first_token_s"] == 0.5
     assert one.status.is_ok
     assert two.status.description == "backend_unavailable"
+
+
+def test_observers_hear_of_each_ended_request_and_a_raising_one_is_dropped() -> None:
+    heard: list[tuple[str, object]] = []
+
+    def broken(event: str, fields: object) -> None:
+        raise RuntimeError("observer")
+
+    def listening(event: str, fields: Mapping[str, object]) -> None:
+        heard.append((event, fields["finished_reason"] or fields["error"]))
+
+    telemetry = Telemetry(observers=[broken, listening])
+    timer(telemetry).finished("length", None, 16.0)
+    timer(telemetry).failed("backend_unavailable", 16.0)
+    assert heard == [("request_ended", "length"), ("request_ended", "backend_unavailable")]
+    assert telemetry.observers == [listening]

@@ -179,12 +179,14 @@ class ParrotBackend:
             max_sequence_length=self._max_length,
             kv_cache_capacity_gb=0.0,
             supported_precisions=("fp32",),
-            kv_schema=self.get_kv_schema(),
+            kv_schema=None if self._options.get("keeps_no_kv") else self.get_kv_schema(),
             quant_profile_id="w8" if self._quantised else None,
             capabilities=self.capabilities,
         )
 
     def get_kv_schema(self):
+        if self._options.get("keeps_no_kv"):
+            raise Unsupported("keeps no KV")
         return KVCacheSchema(dtype="fp32", page_size=16, num_layers=1, num_heads=1, head_dim=1)
 
     def load_quant_profile(self, profile):

@@ -81,6 +81,13 @@ async def test_descriptions_are_the_workers_own(open_parrot: Open) -> None:
     assert "parrot-plugin 1.2.3" in backend.description
 
 
+async def test_a_backend_without_kv_starts_and_says_so(open_parrot: Open) -> None:
+    backend = await open_parrot(keeps_no_kv=True)
+    assert backend.get_capability().kv_schema is None
+    with pytest.raises(Unsupported, match="keeps no KV"):
+        backend.get_kv_schema()
+
+
 async def test_tokenizer_and_its_refusals_cross_the_boundary(open_parrot: Open) -> None:
     backend = await open_parrot()
     assert await backend.tokenizer.encode("hi") == [104, 105]

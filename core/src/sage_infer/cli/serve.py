@@ -60,7 +60,8 @@ async def _serve(settings: Settings, registry: Registry, models: list[PreparedMo
 
     log = settings.logging
     telemetry = Telemetry.from_settings(
-        TelemetrySettings(log_format=log.format, log_level=log.level, otel_endpoint=log.otel_endpoint)
+        TelemetrySettings(log_format=log.format, log_level=log.level, otel_endpoint=log.otel_endpoint),
+        registry.hooks.observers(),
     )
     with StageReporter() as progress:
         deployment = await Deployment.open(models, settings, registry, telemetry=telemetry, progress=progress)

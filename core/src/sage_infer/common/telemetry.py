@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 import attrs
 from structlog.typing import FilteringBoundLogger
+
+from sage_infer_contracts.plugins import Observer
 
 from .logs import LogFormat, LogLevel, build_logger
 from .metrics import ServingMetrics
@@ -28,14 +31,28 @@ class Telemetry:
     metrics: ServingMetrics = attrs.field(factory=ServingMetrics)
     log: FilteringBoundLogger = attrs.field(factory=build_logger)
     tracing: Tracing = attrs.field(factory=NoTracing)
+    observers: list[Observer] = attrs.field(factory=list)
 
     @classmethod
-    def from_settings(cls, settings: TelemetrySettings) -> Self:
+    def from_settings(cls, settings: TelemetrySettings, observers: Iterable[Observer] = ()) -> Self:
         """Build telemetry as configured; raises ``Unsupported`` when tracing cannot be had."""
         return cls(
             log=build_logger(log_format=settings.log_format, level=settings.log_level),
             tracing=open_tracing(settings.otel_endpoint),
+            observers=list(observers),
         )
+
+    def emit(self, event: str, fields: Mapping[str, object]) -> None:
+        """Log an event and tell the observers; one that raises is reported once and told nothing more."""
+        self.log.info(event, **fields)
+        for observer in tuple(self.observers):
+            try:
+                observer(event, fields)
+            except Exception as error:  # noqa: BLE001 - boundary: an observer is a plugin's code and must not fail a request
+                self.observers.remove(observer)
+                self.log.warning(
+                    "observer_removed", observer=repr(observer), event_name=event, error=repr(error)
+                )
 
     def close(self) -> None:
         """Flush traces; the rest holds nothing open."""

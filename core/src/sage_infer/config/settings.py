@@ -114,7 +114,7 @@ class TransportSection(Section):
     """How KV moves between instances."""
 
     preset: str | None = Field(
-        default=None, description="preset in use; null: nothing moves, each instance keeps its KV"
+        default=None, description="preset in use; null, the one choice so far: each instance keeps its KV"
     )
     presets: dict[str, TransportPreset] = Field(
         default=_PRESETS, description="named choices of a transport engine and its limits"

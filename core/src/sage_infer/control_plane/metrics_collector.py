@@ -97,15 +97,15 @@ class SequenceTimer:
             attributes=attributes,
             error=error,
         )
-        self._telemetry.log.info(
-            "request_ended",
-            request_id=metadata.request_id,
-            client_request_id=metadata.client_request_id,
-            model=metadata.model_id,
-            type=metadata.request_type.value,
-            finished_reason=reason,
-            error=error,
-            prompt_tokens=metadata.prompt_tokens,
-            generated_tokens=self._tokens,
-            duration_s=round(now_s - metadata.arrival_s, 6),
-        )
+        fields = {
+            "request_id": metadata.request_id,
+            "client_request_id": metadata.client_request_id,
+            "model": metadata.model_id,
+            "type": metadata.request_type.value,
+            "finished_reason": reason,
+            "error": error,
+            "prompt_tokens": metadata.prompt_tokens,
+            "generated_tokens": self._tokens,
+            "duration_s": round(now_s - metadata.arrival_s, 6),
+        }
+        self._telemetry.emit("request_ended", fields)

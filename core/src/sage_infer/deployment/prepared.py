@@ -10,7 +10,8 @@ from sage_infer.config import Settings
 from sage_infer.models import resolve_model
 from sage_infer.plugins import Catalog, Registry
 from sage_infer_contracts.backend import BackendConfig, ModelLocation
-from sage_infer_contracts.errors import InvalidRequest
+from sage_infer_contracts.errors import InvalidRequest, Unsupported
+from sage_infer_contracts.kinds import PluginKind
 from sage_infer_contracts.models import ProgressCallback
 
 
@@ -36,8 +37,10 @@ def registry_of(settings: Settings) -> Registry:
 def prepare_models(settings: Settings, registry: Registry, progress: ProgressCallback) -> list[PreparedModel]:
     """Resolve every configured model; blocks while one is prepared or downloaded.
 
-    Raises ``InvalidRequest`` when nothing is to be served, a model is of the other kind, or two share a name.
+    Raises ``InvalidRequest`` when nothing is to be served, a model is of the other kind, or two share a name;
+    ``PluginNotFound`` or ``Unsupported`` when a transport preset is selected.
     """
+    _refuse_transport(settings, registry)
     wanted = [("llm", name) for name in settings.inference.llm]
     wanted += [("embedding", name) for name in settings.inference.embedding]
     if not wanted:
@@ -54,6 +57,18 @@ def prepare_models(settings: Settings, registry: Registry, progress: ProgressCal
             raise InvalidRequest(f"two models are called {location.model_id!r}", param=kind)
         models.append(_llm(settings, location) if kind == "llm" else _embedding(settings, location))
     return models
+
+
+def _refuse_transport(settings: Settings, registry: Registry) -> None:
+    """A preset that would move nothing is refused, not ignored: every instance keeps its KV to itself so far."""
+    name = settings.transport.preset
+    if name is None:
+        return
+    registry.find(PluginKind.TRANSPORT, settings.transport.presets[name].engine)
+    raise Unsupported(
+        f"transport.preset {name!r}: no part of this version moves KV between instances; set it to null",
+        param="transport.preset",
+    )
 
 
 def _llm(settings: Settings, location: ModelLocation) -> PreparedModel:

@@ -19,11 +19,11 @@ from sage_infer_contracts.devices import HardwareProfile
 from sage_infer_contracts.errors import SageInferError, Unsupported
 from sage_infer_contracts.kinds import PROJECT_NAME, PluginKind
 from sage_infer_contracts.membership import missing_members
-from sage_infer_contracts.plugins import DoctorLine, PluginRef, Proposal
+from sage_infer_contracts.plugins import DoctorLine, Observer, PluginRef, Proposal
 
 from . import hookspecs
 from .catalog import Problem
-from .hookspecs import HOOK_PREFIX, PROPOSE_HOOKS, Observer
+from .hookspecs import HOOK_PREFIX, PROPOSE_HOOKS
 from .registry import LoadedPlugin
 
 T = TypeVar("T")

@@ -7,20 +7,17 @@ specifications here; a plugin that marks any other name is refused. What a hook 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import pluggy
 
 from sage_infer_contracts.detection import HardwareDetector
 from sage_infer_contracts.devices import HardwareProfile
 from sage_infer_contracts.kinds import PROJECT_NAME, PluginKind
-from sage_infer_contracts.plugins import DoctorLine, Proposal
+from sage_infer_contracts.plugins import DoctorLine, Observer, Proposal
 
 HOOK_PREFIX = "sage_infer_"
 hookspec = pluggy.HookspecMarker(PROJECT_NAME)
-
-Observer = Callable[[str, Mapping[str, object]], None]
-"""Called with an event's name and its fields, on the thread where it happened; must return quickly."""
 
 
 @hookspec
@@ -50,7 +47,10 @@ def sage_infer_propose_transport(profile: HardwareProfile) -> Sequence[Proposal]
 
 @hookspec
 def sage_infer_observers() -> Sequence[Observer]:  # type: ignore[empty-body]
-    """Return observers of the host's events; they join a plain list and never pass through pluggy again."""
+    """Return observers of the host's events; they join a plain list and never pass through pluggy again.
+
+    Events: ``request_ended`` (one per sequence, with ids, model, type, how it ended, token counts, duration).
+    """
 
 
 @hookspec

@@ -8,7 +8,7 @@ from typing import Any
 from sage_infer_contracts.backend import Prompt, Tokenizer
 from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.chat import ChatMessage
-from sage_infer_contracts.errors import BackendUnavailable, Unsupported
+from sage_infer_contracts.errors import Unsupported
 from sage_infer_contracts.kv import KVCacheSchema
 from sage_infer_contracts.quantization import QuantizationProfile
 from sage_infer_contracts.sampling import SamplingParams
@@ -67,9 +67,10 @@ class ProcessBackend(WorkerProxy):
         return await self._request("import_kv", dump(export), dump(state), decode=DecodeState.model_validate)
 
     def get_kv_schema(self) -> KVCacheSchema:
-        """Describe the KV as the worker stores it."""
+        """Describe the KV as the worker stores it; raises ``Unsupported`` where it stores none."""
+        self.get_capability()  # refuses before the start
         if self._schema is None:
-            raise BackendUnavailable(f"the backend of {self.label} has not been started")
+            raise Unsupported(f"the backend of {self.label} keeps no KV")
         return self._schema
 
     def load_quant_profile(self, profile: QuantizationProfile) -> None:
@@ -82,7 +83,7 @@ class ProcessBackend(WorkerProxy):
 
     def _described(self, snapshot: Any) -> None:
         super()._described(snapshot)
-        self._schema = KVCacheSchema.model_validate(snapshot[2])
+        self._schema = None if snapshot[2] is None else KVCacheSchema.model_validate(snapshot[2])
 
     def _decoded(self, plain: Any) -> DecodeResult:
         request_id, (stream_id, stream_request_id) = plain

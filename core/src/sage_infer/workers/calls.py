@@ -48,11 +48,9 @@ class InferenceCalls:
 
     async def describe(self) -> Any:
         backend = self._backend
-        return [
-            sorted(backend.capabilities),
-            dump(backend.get_capability()),
-            dump(backend.get_kv_schema()),
-        ]
+        capability = backend.get_capability()
+        schema = None if capability.kv_schema is None else dump(backend.get_kv_schema())
+        return [sorted(backend.capabilities), dump(capability), schema]
 
     async def generate(self, attach: Attach, prompts: Any, params: Any, request_id: str | None) -> Any:
         streams = await self._backend.generate(
