@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from sage_infer_contracts.names import DType
 from .attention import ATTENTION_NAME, BATCH_ARGUMENT, Kernel, register
 from .batch import Batch, build_batch
 from .kv_pool import KVPool
+from .progress_bars import no_progress_bars
 from .scheduler import Work
 from .sequence import new_probe
 from .support import require_supported
@@ -94,7 +93,7 @@ def load_model(
 
     config = read_config(path)
     try:
-        with _quiet():
+        with no_progress_bars():
             module: Any = AutoModelForCausalLM.from_pretrained(
                 path,
                 config=config,
@@ -143,20 +142,6 @@ def _fingerprint(path: str, dtype_name: str) -> str:
         facts = file.stat()
         digest.update(f"{file.name}:{facts.st_size}:{facts.st_mtime_ns};".encode())
     return digest.hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars of transformers while loading; its warnings and errors stay."""
-    from transformers.utils import logging
-
-    was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_on:
-            logging.enable_progress_bar()
 
 
 _PROOF_TOKENS, _PROOF_PAGE = 9, 4

@@ -12,6 +12,7 @@ from sage_infer_contracts.errors import DeviceUnavailable, InvalidRequest, SageI
 from sage_infer_contracts.names import DType
 from sage_infer_contracts.runtime import DeviceRuntime
 
+from ..progress_bars import no_progress_bars
 from .folder import EncoderFolder
 
 _UNSET_LENGTH = 10**9
@@ -42,9 +43,10 @@ def load(folder: EncoderFolder, config: BackendConfig, runtime: DeviceRuntime) -
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
         settings = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
         _check_architecture(settings, folder.transformer)
-        model = transformers.AutoModel.from_pretrained(
-            path, config=settings, dtype=runtime.framework_dtype(dtype), local_files_only=True
-        )
+        with no_progress_bars():
+            model = transformers.AutoModel.from_pretrained(
+                path, config=settings, dtype=runtime.framework_dtype(dtype), local_files_only=True
+            )
     except (SageInferError, MemoryError):
         raise
     except Exception as error:  # the boundary to transformers, whose refusals of a folder have no common type
