@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import entry_points
@@ -17,24 +15,6 @@ from sage_infer_contracts.backend import BackendConfig, ModelLocation
 from sage_infer_contracts.launch import BackendContext
 from sage_infer_contracts.models import ModelRequest
 from sage_infer_torch.plugin import create
-
-_HERE = Path(__file__).parent
-
-
-def _load(name: str) -> Any:
-    """Import a helper module that lies beside the tests."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, _HERE / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-for _name in ("torch_prompts", "torch_fakes"):
-    _load(_name)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +33,9 @@ def model_path() -> str:
 @pytest.fixture(scope="session")
 def reference(model_path: str) -> Any:
     """transformers' own greedy outputs."""
-    return _load("torch_reference").Reference(model_path)
+    from torch_reference import Reference
+
+    return Reference(model_path)
 
 
 OpenBackend = Callable[..., Any]

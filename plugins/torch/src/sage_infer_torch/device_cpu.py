@@ -24,7 +24,11 @@ class CpuRuntime:
     name = "cpu"
 
     def prepare(self) -> None:
-        """Import torch; raises ``DeviceUnavailable`` when it cannot be imported."""
+        """Import torch; raises ``DeviceUnavailable`` when it cannot be imported.
+
+        Idle OpenMP threads sleep unless the user's ``OMP_WAIT_POLICY`` says otherwise; see decision 0006.
+        """
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when the OpenMP library is loaded
         try:
             import torch  # noqa: F401
         except (ImportError, OSError) as error:
