@@ -346,6 +346,20 @@ async def test_unregistering_a_model_fails_what_is_queued_and_forgets_its_gauges
         await rig.manager.unregister("m")
 
 
+async def test_schedulers_find_instances_by_what_they_can_do(rig: Rig) -> None:
+    registry = rig.manager.instances
+    assert [instance.model_id for instance in registry.instances()] == ["m", "e"]
+    assert registry.model_ids() == ["e", "m"]
+    await rig.manager.unregister("m")
+    assert [instance.model_id for instance in registry.instances()] == ["e"]
+
+
+async def test_an_instance_name_belongs_to_one_model(rig: Rig) -> None:
+    with pytest.raises(InvalidRequest, match="one"):
+        await rig.manager.register_backend("other", rig.backend, instance_id="one")
+    assert [model.model_id for model in rig.manager.models()] == ["m", "e"]
+
+
 async def test_names_are_used_once(rig: Rig) -> None:
     with pytest.raises(InvalidRequest, match="already"):
         await rig.manager.register_backend("m", rig.backend, instance_id="one")

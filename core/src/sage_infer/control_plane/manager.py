@@ -10,6 +10,7 @@ from sage_infer_contracts.backend import InferenceBackend
 from sage_infer_contracts.embedding import EmbeddingBackend
 from sage_infer_contracts.errors import BackendUnavailable, InvalidRequest, SageInferError
 
+from ..common.capability_registry import CapabilityRegistry
 from ..common.telemetry import Telemetry
 from .active import ActiveRequests
 from .admission import Admission
@@ -24,6 +25,7 @@ from .streams import RequestStream
 from .types import ControlPlaneStatus, ModelStatus
 
 HEALTH_INTERVAL_S = 2.0
+_OWNER = "control_plane"
 
 
 class ControlPlaneManager:
@@ -32,6 +34,7 @@ class ControlPlaneManager:
     Owned by the event loop it is first used on: no method may be called from another thread. Backends are
     registered started and stay the caller's: the manager neither starts nor closes them.
 
+    ``instances`` is the registry that schedulers query for what each instance can do.
     ``max_queued_requests`` bounds each model's queue, in sequences; beyond it :meth:`submit` raises
     ``CapacityExceeded``. ``request_timeout_s`` bounds queueing and running together. ``dispatch_ahead`` is how
     many sequences beyond an instance's ``max_batch_size`` wait in the engine's own queue, so that it has the next
@@ -53,6 +56,7 @@ class ControlPlaneManager:
         self._health_interval_s = health_interval_s
         self._llms: dict[str, ModelPool[InferenceBackend]] = {}
         self._embedders: dict[str, ModelPool[EmbeddingBackend]] = {}
+        self.instances = CapabilityRegistry()
         self._active = ActiveRequests()
         self._admission = Admission(self.telemetry, self._active, request_timeout_s=request_timeout_s)
         self._monitor: asyncio.Task[None] | None = None
@@ -70,11 +74,7 @@ class ControlPlaneManager:
         """Serve ``model_id`` with a started backend, as one more instance; return the instance's name."""
         self._check_name(model_id, self._embedders)
         pool = self._llms.get(model_id) or self._new_pool(model_id, "llm")
-        instance = instance_id or f"{model_id}/{len(pool.slots)}"
-        pool.add(instance, backend)
-        self._llms[model_id] = pool
-        self._watch()
-        return instance
+        return self._add_instance(self._llms, pool, backend, instance_id)
 
     async def register_embedding(
         self, model_id: str, backend: EmbeddingBackend, *, instance_id: str | None = None
@@ -82,21 +82,19 @@ class ControlPlaneManager:
         """As :meth:`register_backend`, for an embedding model."""
         self._check_name(model_id, self._llms)
         pool = self._embedders.get(model_id) or self._new_pool(model_id, "embedding")
-        instance = instance_id or f"{model_id}/{len(pool.slots)}"
-        pool.add(instance, backend)
-        self._embedders[model_id] = pool
-        self._watch()
-        return instance
+        return self._add_instance(self._embedders, pool, backend, instance_id)
 
     async def replace_backend(self, model_id: str, instance_id: str, backend: Any) -> None:
         """Put a started backend in the place of a failed one: the restart hook. Queued requests go to it."""
         self._pool(model_id).add(instance_id, backend, replace=True)
+        self.instances.register(instance_id, backend.get_capability(), model_id=model_id, owner=_OWNER)
 
     async def unregister(self, model_id: str, *, instance_id: str | None = None) -> None:
         """Forget one instance, or the model; running requests go on, queued ones fail with the last instance."""
         pool = self._pool(model_id)
         for name in [instance_id] if instance_id else [slot.instance.instance_id for slot in pool.slots]:
             pool.remove(name)
+            self.instances.unregister(name, owner=_OWNER)
         if not pool.slots:
             self._llms.pop(model_id, None)
             self._embedders.pop(model_id, None)
@@ -230,6 +228,20 @@ class ControlPlaneManager:
             raise InvalidRequest(
                 f"model {model_id!r} is already registered as another kind", param="model_id"
             )
+
+    def _add_instance(
+        self, pools: dict[str, ModelPool[Any]], pool: ModelPool[Any], backend: Any, instance_id: str | None
+    ) -> str:
+        instance = instance_id or f"{pool.model_id}/{len(pool.slots)}"
+        pool.add(instance, backend)
+        try:
+            self.instances.register(instance, backend.get_capability(), model_id=pool.model_id, owner=_OWNER)
+        except InvalidRequest:  # another model's instance has this name
+            pool.remove(instance)
+            raise
+        pools[pool.model_id] = pool
+        self._watch()
+        return instance
 
     def _new_pool(self, model_id: str, kind: Literal["llm", "embedding"]) -> ModelPool[Any]:
         return ModelPool(
