@@ -24,7 +24,7 @@ def model_path() -> str:
     if given:
         return given
     for entry in entry_points(group="sage_infer.model_source.v1", name="demo"):
-        cache = Path.home() / ".cache" / "sage-infer"
+        cache = Path(os.environ.get("SAGE_INFER_CACHE") or Path.home() / ".cache" / "sage-infer")
         cache.mkdir(parents=True, exist_ok=True)
         return str(entry.load()().resolve(ModelRequest("demo", cache)).path)
     pytest.skip("no model: set SAGE_INFER_TEST_MODEL to a folder, or install sage-infer-demo")

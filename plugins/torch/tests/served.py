@@ -54,10 +54,8 @@ class Served:
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
-    def wait_until(self, condition: str, deadline_s: float = 60.0) -> None:
-        """Poll ``/metrics`` until nothing runs or waits (``idle``); raises TimeoutError."""
-        if condition != "idle":
-            raise ValueError(condition)
+    def wait_idle(self, deadline_s: float = 60.0) -> None:
+        """Wait until nothing runs or waits; raises TimeoutError."""
         end = time.monotonic() + deadline_s
         while self.metric("sage:num_requests_running") or self.metric("sage:num_requests_waiting"):
             if time.monotonic() > end:

@@ -26,5 +26,5 @@ def test_the_http_contract_holds_on_the_real_engine(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout[-6000:]
-        served.wait_until("idle")
+        served.wait_idle()
         assert served.metric("sage:kv_cache_usage_perc") == 0.0
