@@ -64,9 +64,7 @@ def pytest(session: nox.Session, report: str, *arguments: str) -> None:
 @nox.session(python=ENGINE_PYTHON)
 def lint(session: nox.Session) -> None:
     """Style, formatting, strict types and the import rules."""
-    session.install(
-        "-q", "ruff>=0.9", "mypy>=1.14", "types-PyYAML", "types-psutil", "nox", "pytest", "hypothesis"
-    )
+    session.install("-q", "ruff>=0.9", "mypy>=1.14", "types-PyYAML", "types-psutil", "nox", *TEST_TOOLS)
     session.install("-q", *wheels(session, TORCH_FREE))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
