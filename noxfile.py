@@ -56,9 +56,8 @@ def pytest(session: nox.Session, report: str, *arguments: str) -> None:
     """Run pytest with a JUnit report. Idle OpenMP threads sleep, as in the product."""
     REPORTS.mkdir(exist_ok=True)
     junit = f"--junitxml={REPORTS / report}.xml"
-    session.run(
-        "python", "-m", "pytest", junit, *arguments, *session.posargs, env={"OMP_WAIT_POLICY": "PASSIVE"}
-    )
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", "COVERAGE_FILE": str(REPORTS / f".coverage-{report}")}
+    session.run("python", "-m", "pytest", junit, *arguments, *session.posargs, env=environment)
 
 
 @nox.session(python=ENGINE_PYTHON)
