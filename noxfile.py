@@ -1,6 +1,7 @@
 """Everything that is checked, and on which Python. ``nox`` runs it all; ``nox -s lint`` runs one part.
 
-The fast lane is ``nox -s lint tests-3.11 docs``; the engine lane after it loads torch and the real models.
+While working, ``nox -s lint fast docs`` is the fast lane, under five minutes. The engine lane loads torch and the real
+models.
 """
 
 from __future__ import annotations
@@ -89,6 +90,15 @@ def tests(session: nox.Session) -> None:
         "--cov-fail-under=90",
     ]
     pytest(session, f"tests-{session.python}", "-q", "-m", "not engine", *coverage, *folders)
+
+
+@nox.session(python=ENGINE_PYTHON)
+def fast(session: nox.Session) -> None:
+    """The quick part of ``tests``: no coverage, and no test marked slow."""
+    session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS)
+    pytest(
+        session, "fast", "-q", "-m", "not engine and not slow", *(f"{folder}/tests" for folder in TORCH_FREE)
+    )
 
 
 def install_engine(session: nox.Session) -> None:

@@ -20,6 +20,8 @@ from typing import Any
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PARROT = ("--backend", "parrot", "--llm", "parrot-model")
 
 

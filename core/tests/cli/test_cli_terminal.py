@@ -10,6 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 PARROT = ("--backend", "parrot", "--llm", "parrot-model")
 
 

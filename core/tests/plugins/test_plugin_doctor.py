@@ -16,6 +16,8 @@ from sage_infer.cli.plugin import plugin
 from sage_infer.plugins.child import ask
 from sage_infer.plugins.doctor import examine
 
+pytestmark = pytest.mark.slow
+
 EVICTION, HOOKS = "sage_infer.eviction.v1", "sage_infer.hooks.v1"
 GOOD = "def make(capacity_blocks): return None\n"
 HANG = "import threading\nthreading.Event().wait(600)\n"

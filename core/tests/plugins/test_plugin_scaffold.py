@@ -19,6 +19,8 @@ from sage_infer.plugins.scaffold import TEMPLATES, create_plugin, template_root
 from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.kinds import RESERVED_HARDWARE_NAMES, PluginKind
 
+pytestmark = pytest.mark.slow
+
 
 def build(folder: Path, into: Path, what: str = "wheel") -> Path:
     code = f"import hatchling.build as b; print(b.build_{what}({str(into)!r}))"

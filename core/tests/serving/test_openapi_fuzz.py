@@ -11,6 +11,8 @@ import schemathesis
 from schemathesis import GenerationMode
 from serving_kit.live_server import EMBEDDING, MODEL, LiveServer
 
+pytestmark = pytest.mark.slow
+
 STREAM_END = "data: [DONE]\n\n"
 OPERATIONS = [
     ("/v1/chat/completions", "POST"),
