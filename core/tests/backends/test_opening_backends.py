@@ -142,8 +142,11 @@ async def test_the_exercise_finds_what_is_broken(registry: Registry) -> None:
 
 async def test_auto_takes_what_the_hooks_propose_and_says_why(testbed: Path) -> None:
     said: list[str] = []
+    alone = frozenset({"parrot"})  # whatever else is installed here may propose too
     with pytest.raises(PluginNotFound, match="no backend can be chosen"):
-        await open_backend("auto", CONFIG, isolation="inline", registry=Registry(Catalog.scan()))
+        await open_backend(
+            "auto", CONFIG, isolation="inline", registry=Registry(Catalog.scan(), allowlist=alone)
+        )
     (testbed / "parrot_hooks.py").write_text(_HOOKS)
     with (testbed / "parrot_plugin-1.2.3.dist-info" / "entry_points.txt").open("a") as points:
         points.write("[sage_infer.hooks.v1]\nparrot = parrot_hooks\n")
@@ -151,7 +154,7 @@ async def test_auto_takes_what_the_hooks_propose_and_says_why(testbed: Path) -> 
         "auto",
         CONFIG,
         isolation="inline",
-        registry=Registry(Catalog.scan()),
+        registry=Registry(Catalog.scan(), allowlist=alone),
         progress=lambda stage, _share: said.append(stage),
     )
     assert type(backend).__name__ == "ParrotBackend"
