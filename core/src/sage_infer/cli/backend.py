@@ -12,9 +12,10 @@ import click
 from sage_infer_contracts.kinds import PluginKind
 
 from .options import load, model_options
+from .tables import print_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
 _KINDS = (PluginKind.BACKEND, PluginKind.EMBEDDING)
 
@@ -59,7 +60,7 @@ def list_backends(check: bool, timeout_s: float, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"backends": rows}))
     elif rows:
-        _print(_list_table(rows, check=check))
+        _print_list(rows, check=check)
     else:
         click.echo("no backend is installed; install an engine, for example sage-infer-torch")
     if any(not row["check"]["ok"] for row in rows if "check" in row):
@@ -99,30 +100,22 @@ def test_backend(name: str, config: Path | None, as_json: bool, **options: Any) 
         ]
         click.echo(json.dumps({"backend": name, "model": prepared.model_id, "ok": ok, "checks": checks}))
     else:
-        from rich.table import Table
-
-        table = Table("check", "result", "time", "detail", title=f"{name} with {prepared.model_id}")
-        for result in results:
-            verdict = {True: "ok", False: "FAILED", None: "not declared"}[result.ok]
-            table.add_row(result.name, verdict, f"{result.seconds:.2f} s", result.detail)
-        _print(table)
+        verdicts = {True: "ok", False: "FAILED", None: "not declared"}
+        print_table(
+            ("check", "result", "time", "detail"),
+            ((r.name, verdicts[r.ok], f"{r.seconds:.2f} s", r.detail) for r in results),
+            title=f"{name} with {prepared.model_id}",
+        )
     if not ok:
         raise click.exceptions.Exit(1)
 
 
-def _list_table(rows: list[dict[str, Any]], *, check: bool) -> Table:
-    from rich.table import Table
-
-    table = Table("name", "kind", "distribution", "version", *(["check"] if check else []))
-    for row in rows:
-        cells = [row["name"], row["kind"], row["distribution"], row["version"]]
+def _print_list(rows: list[dict[str, Any]], *, check: bool) -> None:
+    def cells(row: dict[str, Any]) -> list[str]:
+        shown = [row["name"], row["kind"], row["distribution"], row["version"]]
         if check:
-            cells.append("ok" if row["check"]["ok"] else "; ".join(row["check"]["problems"]))
-        table.add_row(*cells)
-    return table
+            shown.append("ok" if row["check"]["ok"] else "; ".join(row["check"]["problems"]))
+        return shown
 
-
-def _print(table: Table) -> None:
-    from rich.console import Console
-
-    Console().print(table)
+    columns = ["name", "kind", "distribution", "version", *(["check"] if check else [])]
+    print_table(columns, map(cells, rows))

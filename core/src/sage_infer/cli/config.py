@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from .tables import print_table
+
 
 @click.group("config")
 def config() -> None:
@@ -32,13 +34,11 @@ def show(file: Path | None, as_json: bool) -> None:
         data = {key: {"value": value, "origin": loaded.origins[key]} for key, value in shown.items()}
         click.echo(json.dumps({"file": None if loaded.file is None else str(loaded.file), "keys": data}))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("key", "value", "origin", title=str(loaded.file or "no configuration file"))
-    for key, value in shown.items():
-        table.add_row(key, json.dumps(value, ensure_ascii=False), loaded.origins[key])
-    Console().print(table)
+    print_table(
+        ("key", "value", "origin"),
+        ((key, json.dumps(value, ensure_ascii=False), loaded.origins[key]) for key, value in shown.items()),
+        title=str(loaded.file or "no configuration file"),
+    )
 
 
 @config.command("validate")

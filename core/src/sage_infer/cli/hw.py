@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from .tables import print_table
 
+if TYPE_CHECKING:
     from sage_infer.hal.detect import Detection, DetectorRun
-    from sage_infer_contracts.devices import HardwareProfile, MemoryTierSpec
+    from sage_infer_contracts.devices import AcceleratorDescriptor, HardwareProfile, MemoryTierSpec
     from sage_infer_contracts.probe import ProbeRecording
 
 _timeout_option = click.option(
@@ -83,77 +84,52 @@ def _load(path: Path) -> ProbeRecording:
 
 
 def _show(detection: Detection) -> None:
-    from rich.console import Console
-
-    console = Console()
-    _show_runs(console, detection.runs)
-    _show_profile(console, detection.profile)
-    for problem in detection.problems:
-        console.print(f"[yellow]problem[/] {_plain(problem)}")
     if not detection.runs:
-        console.print("No detector is installed; sage-infer-host brings the one for this machine's CPU.")
+        click.echo("No detector is installed; sage-infer-host brings the one for this machine's CPU.")
+    else:
+        columns = ("hardware", "state", "step", "outcome", "detail")
+        print_table(columns, _run_rows(detection.runs), title="detectors")
+    _show_profile(detection.profile)
+    for problem in detection.problems:
+        click.echo(f"problem: {problem}")
 
 
-def _show_runs(console: Console, runs: tuple[DetectorRun, ...]) -> None:
-    table = _table("detectors", "hardware", "state", "step", "outcome", "detail")
+def _run_rows(runs: tuple[DetectorRun, ...]) -> Iterator[tuple[str, str, str, str, str]]:
     for run in runs:
         report = run.report
-        table.add_row(
-            report.hardware_backend, report.state, f"{run.duration_s:.1f} s", "", _plain(report.reason or "")
-        )
+        yield report.hardware_backend, report.state, f"{run.duration_s:.1f} s", "", report.reason or ""
         for step in report.steps:
-            table.add_row("", "", _plain(step.source), step.outcome, _plain(step.detail))
-    console.print(table)
+            yield "", "", step.source, step.outcome, step.detail
 
 
-def _show_profile(console: Console, profile: HardwareProfile) -> None:
+def _show_profile(profile: HardwareProfile) -> None:
     host = profile.host
     if host is not None:
         cores = "unknown" if host.physical_cores is None else str(host.physical_cores)
-        console.print(
-            f"host: {_plain(host.model or 'unknown processor')} ({host.architecture}), {cores} cores, "
-            f"{host.logical_cpus} logical CPUs, {host.usable_cpus:g} usable, {len(profile.numa_nodes)} NUMA nodes"
+        click.echo(
+            f"\nhost: {host.model or 'unknown processor'} ({host.architecture}), {cores} cores, "
+            f"{host.logical_cpus} logical CPUs, {host.usable_cpus:g} usable, {len(profile.numa_nodes)} NUMA nodes\n"
         )
-    devices = _table("accelerators", "hardware", "name", "id", "memory", "NUMA", "health")
-    for one in profile.accelerators:
-        identity = one.ids.bdf or one.ids.uuid or ""
-        row = (
-            one.hardware_backend,
-            _plain(one.name),
-            identity,
-            _size(one.memory_total_bytes),
-            _or_blank(one.numa_node),
-        )
-        devices.add_row(*row, one.health)
-    console.print(devices)
-    tiers = _table("memory tiers", "tier", "capacity", "available", "path")
-    for tier in profile.memory_tiers:
-        tiers.add_row(*_tier_row(tier))
-    console.print(tiers)
+    print_table(
+        ("hardware", "name", "id", "memory", "NUMA", "health"),
+        map(_device_row, profile.accelerators),
+        title="accelerators",
+    )
+    click.echo()
+    print_table(
+        ("tier", "capacity", "available", "path"), map(_tier_row, profile.memory_tiers), title="memory tiers"
+    )
+
+
+def _device_row(one: AcceleratorDescriptor) -> tuple[str, ...]:
+    identity = one.ids.bdf or one.ids.uuid or ""
+    node = "" if one.numa_node is None else str(one.numa_node)
+    return one.hardware_backend, one.name, identity, _size(one.memory_total_bytes), node, one.health
 
 
 def _tier_row(tier: MemoryTierSpec) -> tuple[str, str, str, str]:
-    return tier.name, _size(tier.capacity_bytes), _size(tier.available_bytes), _plain(tier.path or "")
-
-
-def _table(title: str, *columns: str) -> Any:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    return tier.name, _size(tier.capacity_bytes), _size(tier.available_bytes), tier.path or ""
 
 
 def _size(number: int | None) -> str:
     return "" if number is None else f"{number / 2**30:.1f} GiB"
-
-
-def _or_blank(number: int | None) -> str:
-    return "" if number is None else str(number)

@@ -11,6 +11,8 @@ import click
 
 from sage_infer_contracts.kinds import PluginKind
 
+from .tables import print_table
+
 if TYPE_CHECKING:
     from sage_infer.plugins.catalog import PluginEntry, Problem
     from sage_infer.plugins.doctor import Finding
@@ -177,53 +179,24 @@ def _print_entries(entries: Sequence[PluginEntry], checks: Sequence[dict[str, An
     if not entries:
         click.echo("no plugin is installed")
         return
-    checked = any(verdict is not None for verdict in checks)
-    table = _table(
-        "kind", "name", "distribution", "version", "needs contracts", *(["check"] if checked else [])
-    )
-    for entry, verdict in zip(entries, checks, strict=True):
-        cells = [
-            entry.kind.value,
-            entry.name,
-            entry.distribution,
-            entry.version,
-            entry.requires_contract or "-",
-        ]
-        if verdict is not None:
-            cells.append("ok" if verdict["ok"] else "; ".join(verdict["problems"]))
-        table.add_row(*map(_plain, cells))
-    _print_table(table)
+    columns = ["kind", "name", "distribution", "version", "needs contracts"]
+    rows = [[e.kind.value, e.name, e.distribution, e.version, e.requires_contract or "-"] for e in entries]
+    if any(verdict is not None for verdict in checks):
+        columns.append("check")
+        for row, verdict in zip(rows, checks, strict=True):
+            if verdict is not None:
+                row.append("ok" if verdict["ok"] else "; ".join(verdict["problems"]))
+    print_table(columns, rows)
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
     if not findings:
         click.echo("no plugin is installed")
         return
-    table = _table("", "plugin", "finding")
-    for finding in findings:
-        line = finding.line
-        text = line.text if line.fix is None else f"{line.text}\n-> {line.fix}"
-        table.add_row("ok" if line.ok else "BAD", _plain(finding.plugin or "-"), _plain(text))
-    _print_table(table)
+    print_table(("", "plugin", "finding"), map(_finding_row, findings))
 
 
-def _table(*columns: str) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _plain(text: str) -> Any:
-    """Keep rich from reading markup into what plugins say."""
-    from rich.text import Text
-
-    return Text(text)
-
-
-def _print_table(table: Any) -> None:
-    from rich.console import Console
-
-    Console().print(table)
+def _finding_row(finding: Finding) -> tuple[str, str, str]:
+    line = finding.line
+    text = line.text if line.fix is None else f"{line.text}\n-> {line.fix}"
+    return "ok" if line.ok else "BAD", finding.plugin or "-", text
