@@ -129,8 +129,8 @@ def engine(session: nox.Session) -> None:
 @nox.session(python=ENGINE_PYTHON)
 def docs(session: nox.Session) -> None:
     """Links resolve, code blocks run, generated references are current."""
-    session.install("-q", *wheels(session, TORCH_FREE), "pytest>=8.3")
-    pytest(session, "docs", "-q", "docs/tests")
+    session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS)
+    pytest(session, "docs", "-q", "-m", "not engine", "docs/tests")
 
 
 @nox.session(python=ENGINE_PYTHON)
