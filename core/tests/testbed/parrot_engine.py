@@ -1,7 +1,8 @@
 """A real, deterministic backend for tests: one token per byte, and the model repeats its prompt over and over.
 
 Everything in the contract that a worker carries is honoured: limits, cancel, prefill and decode with leases, stop
-strings, seeds, counters. ``BackendConfig.options`` makes it misbehave where a test needs that.
+strings, seeds, counters. ``BackendConfig.options`` makes it misbehave where a test needs that. A prompt or text
+``CAT`` is the end of its engine but not of its process, as with an engine that runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from sage_infer_contracts.states import (
 from sage_infer_contracts.streams import TokenDelta, TokenLogprob, TokenStream, Usage
 
 EOS = 0
+CAT = "a cat"
+EATEN = "a cat ate the engine"
 
 
 class ParrotTokenizer:
@@ -62,6 +65,7 @@ class ParrotBackend:
         self._max_length = config.max_sequence_length or 4096
         self._max_batch = config.max_batch_size or 8
         self._state = "created"
+        self._reason = None
         self._instance = uuid.uuid4().hex
         self._leases: dict[str, list[int]] = {}
         self._running: dict[str, tuple[asyncio.Task, TokenStream]] = {}
@@ -138,6 +142,8 @@ class ParrotBackend:
         if self._options.get("broken_generate"):
             raise ZeroDivisionError("outside the family")
         ids = [self._ids(prompt) for prompt in prompts]
+        if list(CAT.encode()) in ids:
+            self._state, self._reason = "failed", EATEN
         base = request_id or uuid.uuid4().hex
         names = [base] if len(ids) == 1 else [f"{base}/{index}" for index in range(len(ids))]
         for prompt in ids:
@@ -157,7 +163,12 @@ class ParrotBackend:
     async def health(self):
         if self._options.get("hang_health"):
             await asyncio.Event().wait()
-        return BackendHealth(state=self._state)
+        if self._options.get("raise_health"):
+            raise LookupError("no pulse" if self._options["raise_health"] is True else "\udc80")
+        if self._state == "failed" and self._options.get("ends_streams"):
+            for _, stream in self._running.values():
+                asyncio.get_running_loop().call_soon(stream.fail, BackendUnavailable("the cat has it"))
+        return BackendHealth(state=self._state, reason=self._reason)
 
     async def stats(self):
         held = len(self._running) + len(self._leases)
@@ -203,6 +214,11 @@ class ParrotBackend:
     async def close(self):
         if self._options.get("hang_close"):
             await asyncio.Event().wait()
+        if self._options.get("broken_close"):
+            raise OSError("the cage is stuck")
+        if self._options.get("fails_in_close"):
+            self._state = "failed"
+            await asyncio.sleep(float(self._options["fails_in_close"]))
         self._state = "closed"
         for task, stream in list(self._running.values()):
             task.cancel()
@@ -275,6 +291,7 @@ class ParrotEmbedding:
         self._config = config
         self._computed = 0
         self._state = "created"
+        self._reason = None
         self.capabilities = frozenset({str(Capability.BACKEND_EMBEDDING)})
 
     async def start(self):
@@ -283,6 +300,8 @@ class ParrotEmbedding:
     async def embed(self, texts):
         if any(len(text.encode()) > self.get_max_length() for text in texts):
             raise InvalidRequest(f"a text has more than {self.get_max_length()} tokens", param="input")
+        if CAT in texts:
+            self._state, self._reason = "failed", EATEN
         self._computed += sum(len(text.encode()) for text in texts)
         return [[random.Random(f"{text}{axis}").uniform(-1, 1) for axis in range(8)] for text in texts]
 
@@ -310,7 +329,7 @@ class ParrotEmbedding:
         )
 
     async def health(self):
-        return BackendHealth(state=self._state)
+        return BackendHealth(state=self._state, reason=self._reason)
 
     async def stats(self):
         return BackendStats(computed_tokens=self._computed)

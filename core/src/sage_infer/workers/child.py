@@ -17,7 +17,7 @@ _ORPHAN_GRACE_S = 10.0
 
 
 def main(argv: list[str]) -> int:
-    """Serve the host at the other end of the inherited sockets until either side ends."""
+    """Serve the host at the other end of the inherited sockets until either side ends; return the exit status."""
     connection, line = (socket.socket(fileno=int(text)) for text in argv[1:3])
     connection.set_inheritable(False)
     line.set_inheritable(False)
@@ -29,19 +29,20 @@ def main(argv: list[str]) -> int:
         target=_end_with_the_host, args=(connection.fileno(),), name="host-watch", daemon=True
     )
     watcher.start()
-    asyncio.run(_serve(connection, line))
-    return 0
+    return asyncio.run(_serve(connection, line))
 
 
-async def _serve(connection: socket.socket, line: socket.socket) -> None:
+async def _serve(connection: socket.socket, line: socket.socket) -> int:
     from .frames import READ_BUFFER_BYTES
     from .service import Service
+    from .settings import FAILED_STATUS
 
     reader, writer = await asyncio.open_connection(sock=connection, limit=READ_BUFFER_BYTES)
     service = Service(reader, writer)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, service.stop)
     line_reader, line_writer = await asyncio.open_connection(sock=line)
     await service.run(line_reader, line_writer)
+    return 0 if service.failure is None else FAILED_STATUS
 
 
 def _end_with_the_host(fd: int) -> None:

@@ -51,6 +51,8 @@ class Connection:
         self._pending: dict[int, _Pending] = {}
         self._streams: dict[int, TokenStream] = {}
         self._down: SageInferError | None = None
+        self.failure: str | None = None
+        """Why the backend failed, once the worker has said so."""
 
     async def call(
         self, method: str, *args: object, timeout_s: float, decode: Callable[[Any], _T] | None = None
@@ -90,10 +92,13 @@ class Connection:
         return stream
 
     async def read_forever(self) -> None:
-        """Deliver what the worker sends until the connection ends, in order or not."""
+        """Deliver what the worker sends until the connection ends, in order or not, or the backend has failed."""
         while True:
             try:
                 message = await read_frame(self._reader)
+                if message[0] == Message.FAILED:
+                    self.failure = str(message[1])
+                    return
                 self._dispatch(message)
             except EOFError:
                 return

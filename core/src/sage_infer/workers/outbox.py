@@ -33,6 +33,11 @@ class Outbox:
         self._next_id = 0
         self._flusher = asyncio.create_task(self._flush_forever(), name="worker-outbox")
 
+    @property
+    def pumps(self) -> tuple[asyncio.Task[None], ...]:
+        """The tasks that forward streams; each ends with its stream."""
+        return tuple(self._pumps.values())
+
     def attach(self, stream: TokenStream, call_id: int) -> int:
         """Start to forward ``stream``; returns its id. The result of ``call_id`` must be written before any await.
 

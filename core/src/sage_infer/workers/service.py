@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sage_infer.backends.creation import create_backend
 from sage_infer.plugins import Catalog, Registry
-from sage_infer_contracts.errors import BackendUnavailable, IntegrityError, InvalidRequest, error_to_wire
+from sage_infer_contracts.errors import (
+    BackendUnavailable,
+    IntegrityError,
+    InvalidRequest,
+    SageInferError,
+    error_to_wire,
+)
 from sage_infer_contracts.kinds import PluginKind
 from sage_infer_contracts.streams import TokenStream
 
 from .calls import EmbeddingCalls, InferenceCalls
 from .frames import frame, pack, read_frame
+from .health_watch import until_failed
 from .messages import Message
 from .outbox import Outbox
+from .settings import FAILED_CLOSE_TIMEOUT_S, FAILED_FLUSH_S
 from .worker_spec import WorkerSpec
 
 if TYPE_CHECKING:
@@ -26,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Service:
-    """Serves one host over one connection until the host closes it, asks to close, or :meth:`stop` is called."""
+    """Serves one host over one connection until the host closes it, the backend fails, or :meth:`stop` is called."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -34,7 +42,10 @@ class Service:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._backend: InferenceBackend | EmbeddingBackend | None = None
         self._calls: InferenceCalls | EmbeddingCalls | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self.failure: str | None = None
+        """Why the started backend failed, if that is what ended :meth:`run`."""
 
     def stop(self) -> None:
         """End :meth:`run` soon; safe to call from a signal handler of the loop."""
@@ -52,7 +63,7 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._close_backend()
+            await self._end_backend()
             await self._outbox.close()
             self._writer.close()
             line_writer.close()
@@ -122,7 +133,10 @@ class Service:
             return await self._calls.streaming[method](attach, *args)
         if method not in self._calls.table:
             raise InvalidRequest(f"a worker has no method {method!r}", param="method")
-        return await self._calls.table[method](*args)
+        result = await self._calls.table[method](*args)
+        if method == "start" and self._watch is None and self._backend is not None:
+            self._watch = asyncio.create_task(self._end_when_failed(self._backend), name="worker-health")
+        return result
 
     def _open(self, spec: WorkerSpec) -> None:
         self._stage("loading plugins")
@@ -138,7 +152,51 @@ class Service:
     def _stage(self, text: str) -> None:
         self._writer.write(frame(pack([int(Message.STAGE), text, None])))
 
+    async def _end_when_failed(self, backend: InferenceBackend | EmbeddingBackend) -> None:
+        reason = await until_failed(backend)
+        # On standard error as well, so that it stands in the last lines whatever becomes of the connection.
+        _log.error("the backend failed: %s", reason)
+        try:
+            await self._tell_failure(reason)
+        except (
+            SageInferError,
+            ValueError,
+        ):  # a reason that no frame can carry; the worker must end all the same
+            _log.exception("the host could not be told why")
+        self.failure = reason
+        self.stop()
+
+    async def _tell_failure(self, reason: str) -> None:
+        ending = (*self._running.values(), *self._outbox.pumps)
+        if ending:
+            await asyncio.wait(ending, timeout=FAILED_FLUSH_S)
+        # Rows that wait go first: the host reads nothing after FAILED, and ends what is left with its reason.
+        await self._outbox.close()
+        self._writer.write(frame(pack([int(Message.FAILED), reason])))
+        await self._flush()
+
+    async def _flush(self) -> None:
+        """Wait until the host has all that was written; not for long, it may be busy or gone."""
+        self._writer.transport.set_write_buffer_limits(high=0)  # drain() then waits for the last byte
+        try:
+            async with asyncio.timeout(FAILED_FLUSH_S):
+                await self._writer.drain()
+        except (TimeoutError, ConnectionError) as error:
+            _log.warning("the host may not have read why: %r", error)
+
+    async def _end_backend(self) -> None:
+        if self.failure is None:
+            await self._close_backend()
+            return
+        try:
+            async with asyncio.timeout(FAILED_CLOSE_TIMEOUT_S):
+                await self._close_backend()
+        except Exception:  # noqa: BLE001  a plugin boundary: the host must hear of the failure, not of this
+            _log.exception("the failed backend did not close")
+
     async def _close_backend(self) -> None:
-        backend, self._backend, self._calls = self._backend, None, None
+        if self._watch is not None:
+            self._watch.cancel()  # what a closing backend says of its health is no failure
+        backend, self._backend, self._calls, self._watch = self._backend, None, None, None
         if backend is not None:
             await backend.close()

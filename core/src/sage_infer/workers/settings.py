@@ -21,3 +21,12 @@ class WorkerSettings:
     """How long SIGTERM may take before SIGKILL, and SIGKILL before giving up."""
     stderr_lines: int = 40
     """Last lines of the worker's output kept for error messages."""
+
+
+# Of a backend that failed while its worker lives. Both processes count on them, so nobody sets them.
+FAILED_STATUS = 70
+"""Exit status of a worker whose backend failed."""
+FAILED_FLUSH_S = 0.5
+"""How long answers and streams that the failing backend is ending itself may take to reach the host."""
+FAILED_CLOSE_TIMEOUT_S = 5.0
+"""How long a failed backend may take to close; what it leaves behind dies with the process group."""

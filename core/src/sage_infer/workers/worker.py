@@ -12,7 +12,7 @@ from .blocking import BlockingLine
 from .connection import Connection
 from .frames import READ_BUFFER_BYTES
 from .process import WorkerProcess
-from .settings import WorkerSettings
+from .settings import FAILED_CLOSE_TIMEOUT_S, WorkerSettings
 from .worker_spec import WorkerSpec
 
 _DRAIN_S = 1.0
@@ -95,9 +95,18 @@ class Worker:
         if self._closing:
             reason = f"the backend of {self.process.label} was closed"
         else:
-            reason = await self.process.describe_exit(_EXIT_S)
+            reason = await self._describe_end()
         self.connection.fail(BackendUnavailable(reason))
         self.connection.close()
         self.blocking.close()
         if not self.down.done():
             self.down.set_result(reason)
+
+    async def _describe_end(self) -> str:
+        failure = self.connection.failure
+        if failure is None:
+            return await self.process.describe_exit(_EXIT_S)
+        reason = f"the backend of {self.process.label} failed: {failure}"
+        # Nothing will come of what is pending; it need not wait until the failed backend is closed.
+        self.connection.fail(BackendUnavailable(reason))
+        return f"{reason}; {await self.process.describe_exit(FAILED_CLOSE_TIMEOUT_S + _EXIT_S)}"
