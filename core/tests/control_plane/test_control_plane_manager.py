@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 from serving_kit.scripted_backend import SCRIPT, ScriptedBackend
 from serving_kit.scripted_embedding import ScriptedEmbedding, vector_of
 
+from sage_infer.common.logs import build_logger
+from sage_infer.common.telemetry import Telemetry
 from sage_infer.control_plane import (
     ContextLengthExceeded,
     ControlPlaneManager,
@@ -433,6 +437,39 @@ async def test_the_monitor_notices_a_death_that_no_request_met() -> None:
         await until(lambda: rig.manager.models()[0].instances[0].state == "failed")
         await rig.backend.start()
         await until(lambda: rig.manager.status().healthy)
+
+
+async def test_why_figures_are_missing_is_logged_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    log = build_logger(log_format="json", stream=written)
+    async with Rig(telemetry=Telemetry(log=log)) as rig:
+
+        async def scrape_twice(error: Exception | None) -> list[dict[str, Any]]:
+            """Return what was logged about figures while stats() raised ``error``."""
+
+            async def broken() -> None:
+                raise error or AssertionError
+
+            written.truncate(written.seek(0))
+            with monkeypatch.context() as patch:
+                if error is not None:
+                    patch.setattr(rig.backend, "stats", broken)
+                shown = [await rig.manager.metrics() for _ in range(2)]
+            assert all((b"num_requests_running{" in text) == (error is None) for text in shown)
+            events = [json.loads(line) for line in written.getvalue().splitlines()]
+            return [event for event in events if event["event"] == "instance_stats_missing"]
+
+        assert await scrape_twice(None) == []
+        (bug,) = await scrape_twice(ZeroDivisionError("no steps"))
+        assert (bug["level"], bug["model"], bug["instance"]) == ("warning", "m", "one")
+        assert bug["reason"] == "ZeroDivisionError('no steps')"
+        assert "in broken" in bug["exception"]
+        assert await scrape_twice(ZeroDivisionError("still no steps")) == []
+        (refusal,) = await scrape_twice(BackendUnavailable("gone"))
+        assert refusal["reason"] == "BackendUnavailable('gone')"
+        assert "exception" not in refusal
+        assert await scrape_twice(None) == []
+        assert len(await scrape_twice(BackendUnavailable("gone"))) == 1
 
 
 async def test_an_engine_may_have_the_next_request_at_hand() -> None:

@@ -6,7 +6,6 @@ import asyncio
 from typing import Protocol
 
 from sage_infer_contracts.backend import BackendHealth, BackendStats
-from sage_infer_contracts.errors import SageInferError
 
 from .types import InstanceState
 
@@ -46,12 +45,10 @@ async def check_health(backend: Observed, *, before: InstanceState) -> tuple[Ins
     return "failed", health.reason or f"is {health.state}"
 
 
-async def read_stats(backend: Observed) -> BackendStats | None:
-    """Return the backend's figures, or None when it gives none in time: absent is not zero."""
+async def read_stats(backend: Observed) -> BackendStats | Exception:
+    """Return the backend's figures, or why it gives none in time: absent is not zero."""
     try:
         async with asyncio.timeout(STATS_DEADLINE_S):
             return await backend.stats()
-    except (TimeoutError, SageInferError):
-        return None
-    except Exception:  # noqa: BLE001  a plugin boundary: one broken backend must not fail a metrics scrape
-        return None
+    except Exception as error:  # noqa: BLE001  a plugin boundary: one broken backend must not fail a metrics scrape
+        return error

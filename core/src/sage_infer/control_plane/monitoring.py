@@ -10,7 +10,6 @@ from prometheus_client import Gauge
 from sage_infer_contracts.backend import BackendStats, InferenceBackend
 
 from ..common.metrics import ServingMetrics
-from .health import read_stats
 from .pool import ModelPool
 
 
@@ -23,7 +22,7 @@ async def refresh_gauges(metrics: ServingMetrics, pools: Sequence[ModelPool[Infe
 
 
 async def _refresh_model(metrics: ServingMetrics, pool: ModelPool[InferenceBackend]) -> None:
-    answers = await asyncio.gather(*(read_stats(slot.backend) for slot in pool.slots))
+    answers = await asyncio.gather(*(pool.stats(slot) for slot in pool.slots))
     known = [stats for stats in answers if stats is not None]
     complete = len(known) == len(answers) and bool(known)
     model = pool.model_id

@@ -9,7 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from sage_infer_contracts.backend import InferenceBackend
+from sage_infer_contracts.backend import BackendStats, InferenceBackend
 from sage_infer_contracts.embedding import EmbeddingBackend
 from sage_infer_contracts.errors import BackendUnavailable, CapacityExceeded, InvalidRequest, SageInferError
 
@@ -29,6 +29,7 @@ class Slot(Generic[Backend]):
         self.instance = instance
         self.block_bytes = block_bytes
         self.full = False
+        self.stats_problem: type[Exception] | None = None
 
 
 class ModelPool(Generic[Backend]):
@@ -165,10 +166,28 @@ class ModelPool(Generic[Backend]):
         """Ask how an instance is, and how much KV it holds."""
         await self.check(slot)
         if slot.instance.state == "ready" and slot.block_bytes is not None:
-            stats = await read_stats(slot.backend)
+            stats = await self.stats(slot)
             slot.instance.kv_cache_usage_gb = (
                 None if stats is None else stats.blocks_held * slot.block_bytes / 1e9
             )
+
+    async def stats(self, slot: Slot[Backend]) -> BackendStats | None:
+        """Return an instance's figures, or None when it gives none.
+
+        Why is logged when it begins and when it changes, not each time: this is asked every few seconds.
+        """
+        answer = await read_stats(slot.backend)
+        problem = type(answer) if isinstance(answer, Exception) else None
+        if isinstance(answer, Exception) and problem is not slot.stats_problem:
+            self._log.warning(
+                "instance_stats_missing",
+                instance=slot.instance.instance_id,
+                reason=repr(answer),
+                # A refusal of the family says all there is; anything else is a bug, and the place matters.
+                exc_info=None if isinstance(answer, SageInferError | TimeoutError) else answer,
+            )
+        slot.stats_problem = problem
+        return None if isinstance(answer, Exception) else answer
 
     def status(self) -> ModelStatus:
         """Return a snapshot."""
