@@ -20,10 +20,12 @@ class KVLayout(FrozenModel):
     """Order of the axes of one layer's KV tensor, slowest first.
 
     ``("kv", "block", "token", "head", "dim")`` is two tensors of pages; vLLM's CPU layout is
-    ``("block", "head", "token", "kv", "dim")``.
+    ``("block", "head", "kv", "token", "dim")``. Kernels of some engines reorder elements further; ``packing`` then
+    names whose order it is, and blocks are interchangeable only under the same name.
     """
 
     axes: tuple[Axis, ...] = ("kv", "block", "token", "head", "dim")
+    packing: str = Field(default="", description="an engine's own order inside the axes; empty: plain")
 
     @model_validator(mode="after")
     def _is_permutation(self) -> Self:

@@ -39,6 +39,9 @@ class EngineLaunchPlan(WireModel):
     arguments: Mapping[str, str | int | float | bool] = Field(
         default_factory=dict, description="engine arguments"
     )
+    device_type: str | None = Field(
+        default=None, description="what the engine's platform must say it runs on; null: the hardware name"
+    )
     platform_plugin: str | None = Field(
         default=None, description="entry point that must be installed and load"
     )

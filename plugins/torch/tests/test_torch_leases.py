@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from torch_fakes import sequence
 
+from sage_infer_contracts.engines.leases import LeaseTable
 from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.sampling import SamplingParams
 from sage_infer_contracts.states import DecodeState, DetokeniserState, KVHandle, RngState
-from sage_infer_torch.leases import LeaseTable
 from sage_infer_torch.sequence import Sequence
 
 

@@ -176,7 +176,7 @@ async def test_a_full_queue_refuses_all_of_a_call_and_serves_later(backend: Any)
     streams += await backend.generate([STORY], GREEDY)
     done = await asyncio.gather(*(stream.collect() for stream in streams))
     assert len({completion.token_ids for completion in done}) == 1
-    with pytest.raises(InvalidRequest, match="8 prompts"):
+    with pytest.raises(InvalidRequest, match="8 sequences"):
         await backend.generate([STORY] * 8, GREEDY)
 
 

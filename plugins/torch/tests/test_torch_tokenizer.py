@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from jinja2 import TemplateError
 
 from sage_infer_contracts.chat import ChatMessage
+from sage_infer_contracts.engines.tokenizer import ModelTokenizer, decoder
 from sage_infer_contracts.errors import InvalidRequest, Unsupported
 from sage_infer_torch.detokenizer import Detokenizer
-from sage_infer_torch.tokenizer import ModelTokenizer, decoder
 
 pytestmark = pytest.mark.engine
 
@@ -40,7 +41,7 @@ def test_any_ids_stream_to_their_decoded_text(real: Any) -> None:
 
 async def test_text_and_chats_become_ids_as_the_model_expects(real: Any) -> None:
     with ThreadPoolExecutor(1) as executor:
-        tokenizer = ModelTokenizer(real, executor)
+        tokenizer = ModelTokenizer(real, executor, template_error=TemplateError)
         assert await tokenizer.encode("The moon 🙂") == real.encode("The moon 🙂")
         messages = [ChatMessage(role="system", content="Be brief."), ChatMessage(role="user", content="Hi")]
         text = await tokenizer.decode(await tokenizer.encode_chat(messages))
@@ -61,7 +62,7 @@ async def test_a_template_that_refuses_is_an_invalid_request_and_no_template_is_
     message = [ChatMessage(role="user", content="x")]
     with ThreadPoolExecutor(1) as executor:
         with pytest.raises(InvalidRequest, match="roles must alternate"):
-            await ModelTokenizer(odd, executor).encode_chat(message)
+            await ModelTokenizer(odd, executor, template_error=TemplateError).encode_chat(message)
         odd.chat_template = None
         with pytest.raises(Unsupported, match="no chat template"):
-            await ModelTokenizer(odd, executor).encode_chat(message)
+            await ModelTokenizer(odd, executor, template_error=TemplateError).encode_chat(message)

@@ -13,6 +13,8 @@ from typing import Literal, NoReturn
 from sage_infer_contracts.backend import BackendConfig, BackendHealth, BackendStats, Prompt
 from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.descriptors import CapabilityDescriptor
+from sage_infer_contracts.engines.live import check_prompts, sequence_names
+from sage_infer_contracts.engines.tokenizer import ModelTokenizer
 from sage_infer_contracts.errors import (
     BackendUnavailable,
     DeadlineExceeded,
@@ -29,9 +31,8 @@ from sage_infer_contracts.streams import TokenStream
 
 from .engine import Engine
 from .options import EngineOptions
-from .requests import PrefillSink, StreamSink, check_prompt, new_sequence
+from .requests import PrefillSink, StreamSink, new_sequence
 from .sequence import Sequence, Sink
-from .tokenizer import ModelTokenizer
 
 CAPABILITIES: frozenset[str] = frozenset(
     {
@@ -103,7 +104,9 @@ class TorchBackend:
             if isinstance(error, SageInferError) or not isinstance(error, Exception):
                 raise
             raise BackendUnavailable(f"the engine could not start: {self._reason}") from error
-        self._tokenizer = ModelTokenizer(model.tokenizer, self._executor)
+        from jinja2 import TemplateError
+
+        self._tokenizer = ModelTokenizer(model.tokenizer, self._executor, template_error=TemplateError)
         self._state = "ready"
 
     async def generate(
@@ -114,7 +117,7 @@ class TorchBackend:
         engine, prompt_ids = await self._accept(prompts, params, group)
         streams: list[TokenStream] = []
         sequences: list[Sequence] = []
-        for name, ids in zip(_names(group, len(prompt_ids)), prompt_ids, strict=True):
+        for name, ids in zip(sequence_names(group, len(prompt_ids)), prompt_ids, strict=True):
             stream = TokenStream(name, on_cancel=partial(self._cancel_stream, name))
             sequence = self._sequence(engine, ids, params, name, group, park=False)
             sequence.sink = StreamSink(stream, partial(engine.live.leave, sequence))
@@ -131,7 +134,7 @@ class TorchBackend:
         engine, prompt_ids = await self._accept(prompts, params, request_id)
         futures: list[asyncio.Future[PrefilledSequence]] = []
         sequences: list[Sequence] = []
-        for name, ids in zip(_names(request_id, len(prompt_ids)), prompt_ids, strict=True):
+        for name, ids in zip(sequence_names(request_id, len(prompt_ids)), prompt_ids, strict=True):
             future: asyncio.Future[PrefilledSequence] = asyncio.get_running_loop().create_future()
             sequence = self._sequence(engine, ids, params, name, request_id, park=True)
             sequence.sink = PrefillSink(future, partial(engine.live.leave, sequence))
@@ -256,16 +259,13 @@ class TorchBackend:
         """Tokenise and check ``prompts``; nothing has been started when this raises."""
         self._ready()
         params.require(CAPABILITIES)
-        if isinstance(prompts, str) or any(isinstance(prompt, int) for prompt in prompts):
-            raise InvalidRequest("prompts is a list of prompts; wrap a single one in a list", param="prompts")
-        if not prompts:
-            raise InvalidRequest("prompts is empty", param="prompts")
+        check_prompts(prompts)
         prompt_ids = [
             await self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt for prompt in prompts
         ]
         engine = self._ready()  # again: tokenising gave up control
         for ids in prompt_ids:
-            check_prompt(ids, params, engine.limits, engine.vocabulary)
+            engine.limits.check(ids, params)
         engine.live.reserve(request_id, len(prompt_ids))
         return engine, prompt_ids
 
@@ -283,10 +283,6 @@ class TorchBackend:
 
     def _cancel(self, request_id: str) -> bool:
         return self._engine is not None and self._state == "ready" and self._engine.cancel_request(request_id)
-
-
-def _names(group: str, count: int) -> list[str]:
-    return [group] if count == 1 else [f"{group}/{index}" for index in range(count)]
 
 
 def _refuse(capability: Capability, what: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sage_infer_contracts.backend import BackendConfig
+from sage_infer_contracts.engines.leases import LeaseTable
 from sage_infer_contracts.errors import DeviceUnavailable, InvalidRequest, Unsupported
 from sage_infer_contracts.kv import KVCacheSchema
 from sage_infer_contracts.names import DType
@@ -11,14 +12,14 @@ from sage_infer_contracts.runtime import DeviceRuntime
 from .attention import KERNELS
 from .core import EngineCore
 from .kv_pool import KVPool
-from .leases import LeaseTable
 from .limits import resolve_limits
 from .model import LoadedModel, load_model
 from .options import EngineOptions
+from .sequence import Sequence
 
 
 def build_core(
-    config: BackendConfig, options: EngineOptions, runtime: DeviceRuntime, leases: LeaseTable
+    config: BackendConfig, options: EngineOptions, runtime: DeviceRuntime, leases: LeaseTable[Sequence]
 ) -> EngineCore:
     """Load what ``config`` names. ``runtime`` is prepared.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from sage_infer_contracts.backend import BackendStats
 from sage_infer_contracts.content import ContentRoot
+from sage_infer_contracts.engines.leases import LeaseTable
 from sage_infer_contracts.errors import BackendUnavailable
 from sage_infer_contracts.states import DecodeState, DetokeniserState, PrefilledSequence, RngState
 from sage_infer_contracts.streams import FinishReason, TokenDelta
@@ -14,7 +15,6 @@ from .attention import Kernel
 from .batch import build_batch
 from .blocks import BlockManager
 from .kv_pool import KVPool
-from .leases import LeaseTable
 from .limits import EngineLimits
 from .model import LoadedModel
 from .sampler import sample
@@ -30,7 +30,7 @@ class EngineCore:
     """Turns sequences into outputs. Each public method returns the events it caused, in order."""
 
     def __init__(
-        self, model: LoadedModel, pool: KVPool, limits: EngineLimits, leases: LeaseTable, kernel: Kernel,
+        self, model: LoadedModel, pool: KVPool, limits: EngineLimits, leases: LeaseTable[Sequence], kernel: Kernel,
         *, namespace: str = "", share: bool = True,
     ) -> None:  # fmt: skip
         root = ContentRoot(model_fingerprint=model.fingerprint, namespace=namespace).key()

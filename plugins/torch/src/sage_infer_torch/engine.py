@@ -10,15 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sage_infer_contracts.backend import BackendConfig, BackendStats
+from sage_infer_contracts.engines.leases import LeaseTable
+from sage_infer_contracts.engines.live import LiveRequests
+from sage_infer_contracts.engines.tokenizer import decoder
 from sage_infer_contracts.errors import BackendUnavailable, DeadlineExceeded
 from sage_infer_contracts.runtime import DeviceRuntime
 
-from .leases import LeaseTable
 from .options import EngineOptions
-from .requests import Requests
 from .sequence import Sequence
 from .thread import EngineThread
-from .tokenizer import decoder
 
 if TYPE_CHECKING:
     from .core import EngineCore
@@ -40,14 +40,14 @@ class Engine:
         *,
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        self.leases = LeaseTable(options.lease_s, clock)
+        self.leases: LeaseTable[Sequence] = LeaseTable(options.lease_s, clock)
         self._thread = EngineThread(
             lambda: _build(config, options, runtime, self.leases),
             name=f"sage-infer-engine-{config.model.model_id}",
             context=lambda: _compute_context(runtime, config.device_ids[0]),
             on_failure=on_failure,
         )
-        self.requests: Requests | None = None
+        self.requests: LiveRequests[Sequence] | None = None
 
     @property
     def alive(self) -> bool:
@@ -64,9 +64,8 @@ class Engine:
         self._thread.start()
         core = await self._thread.started
         self.limits, self.schema = core.limits, core.pool.schema
-        self.vocabulary = core.model.vocabulary
         self.decode = decoder(core.model.tokenizer)
-        self.requests = Requests(core.limits)
+        self.requests = LiveRequests(core.limits)
         return core.model
 
     def submit(self, sequences: list[Sequence]) -> None:
@@ -121,7 +120,7 @@ class Engine:
             )
 
     @property
-    def live(self) -> Requests:
+    def live(self) -> LiveRequests[Sequence]:
         """The live requests; raises ``BackendUnavailable`` before start."""
         if self.requests is None:
             raise BackendUnavailable("the engine has not been started")
@@ -140,7 +139,7 @@ def _compute_context(runtime: DeviceRuntime, index: int) -> Iterator[None]:
 
 
 def _build(
-    config: BackendConfig, options: EngineOptions, runtime: DeviceRuntime, leases: LeaseTable
+    config: BackendConfig, options: EngineOptions, runtime: DeviceRuntime, leases: LeaseTable[Sequence]
 ) -> EngineCore:
     from .build import build_core
 

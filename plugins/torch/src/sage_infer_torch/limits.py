@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from sage_infer_contracts.backend import BackendConfig
+from sage_infer_contracts.engines.limits import RequestLimits
 from sage_infer_contracts.errors import CapacityExceeded, InvalidRequest
 from sage_infer_contracts.kv import KVCacheSchema
 
@@ -27,21 +28,13 @@ FREE_MEMORY_SHARE = 0.25
 
 
 @attrs.frozen(slots=True)
-class EngineLimits:
-    """What is enforced. Lengths are tokens, prompt and output together."""
+class EngineLimits(RequestLimits):
+    """What is enforced, and what the scheduler works with."""
 
     num_blocks: int
-    max_sequence_length: int
-    max_batch_size: int
     max_batched_tokens: int
-    max_waiting_requests: int
     watermark_blocks: int
     prefill_chunk_tokens: int | None
-
-    @property
-    def max_live(self) -> int:
-        """Sequences that may be running or waiting at once."""
-        return self.max_batch_size + self.max_waiting_requests
 
 
 def resolve_limits(
@@ -66,6 +59,7 @@ def resolve_limits(
     waiting = config.max_waiting_requests
     return EngineLimits(
         num_blocks=num_blocks,
+        vocabulary=model.vocabulary,
         max_sequence_length=min(wanted, pool_tokens),
         max_batch_size=batch,
         max_batched_tokens=config.max_batched_tokens or DEFAULT_BATCHED_TOKENS,

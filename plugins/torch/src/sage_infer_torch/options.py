@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from .plugin_options import PluginOptions
+from sage_infer_contracts.engines.options import PluginOptions
 
 
 class EngineOptions(PluginOptions):

@@ -1,4 +1,4 @@
-"""Requests: checks before any work starts, and the live sequences as the event loop knows them."""
+"""Where a sequence's events go, and how a checked prompt becomes a sequence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence as Items
 
-from sage_infer_contracts.errors import CapacityExceeded, InvalidRequest
 from sage_infer_contracts.sampling import SamplingParams
 from sage_infer_contracts.states import PrefilledSequence
 from sage_infer_contracts.streams import TokenStream
@@ -15,64 +14,6 @@ from .detokenizer import Decode, Detokenizer
 from .limits import EngineLimits
 from .sequence import Event, Sequence, Sink
 from .stops import StopMatcher
-
-
-class Requests:
-    """Sequences that are queued or running. Used on the event loop only, so a check and its change are one."""
-
-    def __init__(self, limits: EngineLimits) -> None:
-        self._limits = limits
-        self._live: dict[str, list[Sequence]] = {}
-        self._cancelled: set[Sequence] = set()
-        self.count = 0
-
-    def reserve(self, request_id: str, count: int) -> None:
-        """Check that ``count`` sequences may enter under ``request_id``.
-
-        Raises ``CapacityExceeded`` when they are too many now, ``InvalidRequest`` when they always are or the
-        id is taken.
-        """
-        limits, bound = self._limits, self._limits.max_live
-        described = (
-            f"max_batch_size {limits.max_batch_size} + max_waiting_requests {limits.max_waiting_requests}"
-        )
-        if count > bound:
-            raise InvalidRequest(
-                f"{count} prompts in one call; the limit is {described} = {bound}", param="prompts"
-            )
-        if request_id in self._live:
-            raise InvalidRequest(f"request id {request_id!r} is in use", param="request_id")
-        if self.count + count > bound:
-            raise CapacityExceeded(
-                f"{self.count} sequences are running or waiting and {count} more are asked for; "
-                f"the limit is {described} = {bound}; try again later"
-            )
-
-    def enter(self, sequence: Sequence) -> None:
-        """Take note of a sequence that goes to the engine."""
-        for name in {sequence.request_id, sequence.group}:
-            self._live.setdefault(name, []).append(sequence)
-        self.count += 1
-
-    def leave(self, sequence: Sequence) -> None:
-        """Forget a sequence that is over or parked."""
-        for name in {sequence.request_id, sequence.group}:
-            self._live[name].remove(sequence)
-            if not self._live[name]:
-                del self._live[name]
-        self._cancelled.discard(sequence)
-        self.count -= 1
-
-    def to_cancel(self, request_id: str) -> tuple[bool, list[Sequence]]:
-        """Say whether the request is live, and which of its sequences were not told to stop yet."""
-        live = self._live.get(request_id, [])
-        fresh = [sequence for sequence in live if sequence not in self._cancelled]
-        self._cancelled.update(fresh)
-        return bool(live), fresh
-
-    def all(self) -> list[Sequence]:
-        """Return every live sequence."""
-        return list({sequence: None for group in self._live.values() for sequence in group})
 
 
 class StreamSink:
@@ -116,27 +57,6 @@ class PrefillSink:
             self._future.set_result(
                 event if isinstance(event, PrefilledSequence) else PrefilledSequence(event, None)
             )
-
-
-def check_prompt(prompt: Items[int], params: SamplingParams, limits: EngineLimits, vocabulary: int) -> None:
-    """Raise ``InvalidRequest`` naming the limit that ``prompt`` with ``params`` breaks."""
-    longest, length = limits.max_sequence_length, len(prompt)
-    if length == 0:
-        raise InvalidRequest("the prompt has no tokens", param="prompt")
-    for token in prompt:
-        if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < vocabulary:
-            raise InvalidRequest(f"{token!r} is no token id; they are 0 to {vocabulary - 1}", param="prompt")
-    if length + 1 > longest:
-        raise InvalidRequest(
-            f"the prompt has {length} tokens; max_sequence_length is {longest}, prompt and output together",
-            param="prompt",
-        )
-    if params.max_tokens is not None and length + params.max_tokens > longest:
-        raise InvalidRequest(
-            f"the prompt has {length} tokens and max_tokens is {params.max_tokens}, together more than "
-            f"max_sequence_length {longest}; at most {longest - length} fit",
-            param="max_tokens",
-        )
 
 
 def new_sequence(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pydantic import Field, PositiveFloat
 
 from sage_infer_contracts.descriptors import PoolingType
-
-from ..plugin_options import PluginOptions
+from sage_infer_contracts.engines.options import PluginOptions
 
 
 class EmbeddingOptions(PluginOptions):

@@ -7,8 +7,8 @@ from typing import ClassVar, Self
 
 from pydantic import ValidationError
 
-from sage_infer_contracts.errors import InvalidRequest
-from sage_infer_contracts.wire import FrozenModel
+from ..errors import InvalidRequest
+from ..wire import FrozenModel
 
 
 class PluginOptions(FrozenModel):

@@ -9,8 +9,8 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, TypeVar
 
-from sage_infer_contracts.chat import ChatMessage
-from sage_infer_contracts.errors import InvalidRequest, Unsupported
+from ..chat import ChatMessage
+from ..errors import InvalidRequest, Unsupported
 
 T = TypeVar("T")
 
@@ -24,11 +24,16 @@ def decoder(tokenizer: Any) -> Callable[[Sequence[int]], str]:
 
 
 class ModelTokenizer:
-    """Runs the tokenizer on ``executor``, which must have one thread, so that long texts do not block the loop."""
+    """Runs a tokenizer with transformers' interface on ``executor``, so that long texts do not block the loop.
 
-    def __init__(self, tokenizer: Any, executor: Executor) -> None:
+    ``executor`` must have one thread. ``template_error`` is what the chat template's engine raises when the
+    template refuses; the plugin that brings that engine names it.
+    """
+
+    def __init__(self, tokenizer: Any, executor: Executor, *, template_error: type[Exception]) -> None:
         self._tokenizer = tokenizer
         self._executor = executor
+        self._template_error = template_error
 
     async def encode(self, text: str) -> list[int]:
         """Return the ids of ``text`` with the special tokens the model puts around a prompt."""
@@ -41,7 +46,7 @@ class ModelTokenizer:
         if not messages:
             raise InvalidRequest("messages is empty", param="messages")
         turns = [message.model_dump(exclude_none=True) for message in messages]
-        return await self._run(partial(_encode_chat, self._tokenizer, turns))
+        return await self._run(partial(_encode_chat, self._tokenizer, turns, self._template_error))
 
     async def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of ``token_ids`` without special tokens."""
@@ -60,13 +65,11 @@ def _encode(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def _encode_chat(tokenizer: Any, turns: list[dict[str, str]]) -> list[int]:
-    from jinja2 import TemplateError
-
+def _encode_chat(tokenizer: Any, turns: list[dict[str, str]], template_error: type[Exception]) -> list[int]:
     try:
         text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         text.encode()
-    except TemplateError as error:
+    except template_error as error:
         raise InvalidRequest(
             f"the chat template refuses these messages: {error}", param="messages"
         ) from error

@@ -5,36 +5,50 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 import attrs
 
-from sage_infer_contracts.errors import InvalidRequest
-from sage_infer_contracts.states import DecodeState, KVHandle
+from ..errors import InvalidRequest
+from ..states import DecodeState, KVHandle
 
-from .sequence import Sequence
+
+class Leased(Protocol):
+    """A sequence that can be parked."""
+
+    def named(self, request_id: str) -> bool:
+        """Say whether ``request_id`` means this sequence, or the call it belongs to."""
+        ...
+
+    def matches(self, state: DecodeState) -> bool:
+        """Say whether ``state`` describes this sequence as it is now."""
+        ...
+
+
+S = TypeVar("S", bound=Leased)
 
 
 @attrs.frozen(slots=True)
-class Lease:
+class Lease(Generic[S]):
     """One parked sequence and the moment, on the table's clock, when it is given up."""
 
-    sequence: Sequence
+    sequence: S
     generation: int
     expires_at_s: float
 
 
-class LeaseTable:
-    """Thread-safe: the engine thread grants and expires, the event loop takes. A lease leaves the table once."""
+class LeaseTable(Generic[S]):
+    """IB-13 for one started backend. Thread-safe, and a lease leaves the table once."""
 
     def __init__(self, lease_s: float, clock: Callable[[], float]) -> None:
         self.instance = uuid.uuid4().hex
         self._lease_s = lease_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._leases: dict[str, Lease] = {}
+        self._leases: dict[str, Lease[S]] = {}
         self._generation = 0
 
-    def grant(self, sequence: Sequence) -> KVHandle:
+    def grant(self, sequence: S) -> KVHandle:
         """Park ``sequence`` and return the handle that takes it out again."""
         name, expires = uuid.uuid4().hex, self._clock() + self._lease_s
         with self._lock:
@@ -44,7 +58,7 @@ class LeaseTable:
                 instance=self.instance, generation=self._generation, lease=name, lease_expires_at_s=expires
             )
 
-    def take(self, state: DecodeState) -> Sequence:
+    def take(self, state: DecodeState) -> S:
         """Return the sequence of ``state`` and end its lease.
 
         Raises ``InvalidRequest`` for a state of another instance, one that was used, has expired or was
@@ -68,15 +82,15 @@ class LeaseTable:
             del self._leases[handle.lease]
         return lease.sequence
 
-    def take_request(self, request_id: str) -> list[Sequence]:
+    def take_request(self, request_id: str) -> list[S]:
         """End the leases of a request and return their sequences."""
         return self._pop(lambda lease: lease.sequence.named(request_id))
 
-    def take_sequence(self, sequence: Sequence) -> bool:
+    def take_sequence(self, sequence: S) -> bool:
         """End the lease of ``sequence``; False if it has none."""
         return bool(self._pop(lambda lease: lease.sequence is sequence))
 
-    def take_expired(self) -> list[Sequence]:
+    def take_expired(self) -> list[S]:
         """End the leases that are over and return their sequences."""
         now = self._clock()
         return self._pop(lambda lease: lease.expires_at_s <= now)
@@ -88,7 +102,7 @@ class LeaseTable:
                 return None
             return max(0.0, min(lease.expires_at_s for lease in self._leases.values()) - self._clock())
 
-    def _pop(self, over: Callable[[Lease], bool]) -> list[Sequence]:
+    def _pop(self, over: Callable[[Lease[S]], bool]) -> list[S]:
         with self._lock:
             names = [name for name, lease in self._leases.items() if over(lease)]
             return [self._leases.pop(name).sequence for name in names]

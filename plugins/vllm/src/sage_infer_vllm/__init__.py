@@ -1,0 +1,1 @@
+"""vLLM behind the contracts of sage-infer."""

@@ -1,0 +1,163 @@
+"""Engine: one AsyncLLM from start to end, with what was read from it once it ran."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Any
+
+from sage_infer_contracts.backend import BackendConfig
+from sage_infer_contracts.errors import BackendUnavailable, DeviceUnavailable, InvalidRequest
+from sage_infer_contracts.launch import EngineLaunchPlan
+
+from .errors import ENGINE_DIED, start_error
+from .kv_report import REPORT_METHOD, WORKER_EXTENSION
+from .launch import Launch, Runner, launch_of
+from .options import VLLMOptions
+from .startup_log import StartupLog
+from .step_counters import StepCounters
+from .versions import INSTALL_HINT, installed_version, require_tested
+
+
+class Engine:
+    """Starts vLLM off the event loop and then belongs to that loop."""
+
+    def __init__(
+        self, config: BackendConfig, options: VLLMOptions, plan: EngineLaunchPlan | None, *, runner: Runner
+    ) -> None:
+        """Check the settings; nothing is imported and no process is started."""
+        self.launch = launch_of(config, options, plan, runner=runner)
+        self.options = options
+        self.counters = StepCounters()
+        self.version = ""
+        self.can_park = False
+        self._llm: Any = None
+        self._log: StartupLog | None = None
+
+    @property
+    def llm(self) -> Any:
+        """The running ``AsyncLLM``; raises ``BackendUnavailable`` once its engine is dead or closed."""
+        if self._llm is None:
+            raise BackendUnavailable("the engine is not running")
+        if self._llm.errored:
+            raise BackendUnavailable(ENGINE_DIED)
+        return self._llm
+
+    @property
+    def died(self) -> bool:
+        """Whether the engine's processes ended without being asked to."""
+        return self._llm is not None and bool(self._llm.errored)
+
+    async def start(self, executor: Executor) -> None:
+        """Start vLLM on ``executor``, which blocks for as long as the model takes to load.
+
+        Raises ``DeviceUnavailable``, ``PluginIncompatible``, ``InvalidRequest``, ``Unsupported`` or
+        ``CapacityExceeded``; its processes are gone then.
+        """
+        self.version = installed_version()
+        require_tested(self.version, override=self.options.allow_untested_version)
+        self._log = StartupLog()
+        self._llm = await asyncio.get_running_loop().run_in_executor(executor, self._start, self._log)
+
+    async def kv_report(self) -> dict[str, Any]:
+        """Ask a worker what KV it holds."""
+        (report, *_) = await self.llm.collective_rpc(REPORT_METHOD)
+        return dict(report)
+
+    async def resume(self, engine_id: str, mark: Mapping[str, str]) -> None:
+        """Send the message that lets a parked request go on; it carries no prompt and asks for no token."""
+        from vllm.sampling_params import SamplingParams
+        from vllm.v1.engine import EngineCoreRequest
+
+        message = EngineCoreRequest(
+            request_id=engine_id,
+            prompt_token_ids=[0],
+            mm_features=None,
+            sampling_params=SamplingParams(max_tokens=1, extra_args=dict(mark)),
+            pooling_params=None,
+            arrival_time=time.time(),
+            lora_request=None,
+            cache_salt=None,
+            data_parallel_rank=None,
+        )
+        await self.llm.engine_core.add_request_async(message)
+
+    async def close(self, executor: Executor, timeout_s: float) -> None:
+        """End the engine's processes; idempotent."""
+        llm, self._llm = self._llm, None
+        log, self._log = self._log, None
+        try:
+            if llm is not None:
+                handler = llm.output_handler
+                await asyncio.get_running_loop().run_in_executor(executor, llm.shutdown, timeout_s)
+                if handler is not None:
+                    await asyncio.wait((handler,), timeout=timeout_s)
+                # It is part of reference cycles, and its finalizer fails when it runs at interpreter exit.
+                del llm, handler
+                await asyncio.get_running_loop().run_in_executor(executor, gc.collect)
+        finally:
+            if log is not None:
+                log.close()
+
+    def _start(self, log: StartupLog) -> Any:
+        os.environ.update(self.launch.environment)
+        try:
+            with log.recording():
+                return self._start_llm()
+        except Exception as error:
+            raise start_error(error, log.cause()) from error
+
+    def _start_llm(self) -> Any:
+        try:
+            from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.platforms import current_platform
+            from vllm.v1.engine.async_llm import AsyncLLM
+        except ImportError as error:
+            raise DeviceUnavailable(
+                f"vLLM {self.version} cannot be imported: {error}; {INSTALL_HINT}", reason="import_error"
+            ) from error
+        _require_platform(current_platform, self.launch.device_type)
+        _require_known(self.launch, AsyncEngineArgs)
+        arguments = AsyncEngineArgs(
+            **self.launch.arguments, worker_extension_cls=WORKER_EXTENSION, disable_log_stats=True
+        )
+        config = arguments.create_engine_config()
+        self.can_park = self.options.split_prefill and _add_parking(config)
+        return AsyncLLM.from_vllm_config(
+            config, disable_log_stats=True, stat_loggers=[self.counters.factory()]
+        )
+
+
+def _require_platform(platform: Any, wanted: str) -> None:
+    found = platform.device_type
+    if found != wanted:
+        what = f"runs on {found!r}" if found else "found no device that it was built for"
+        raise DeviceUnavailable(
+            f"device {wanted!r} was asked for, and the installed vLLM {what}; {INSTALL_HINT}",
+            reason="wrong_platform",
+        )
+
+
+def _require_known(launch: Launch, arguments: type) -> None:
+    known = set(getattr(arguments, "__dataclass_fields__", ()))
+    for name in launch.arguments:
+        if name not in known:
+            raise InvalidRequest(f"vLLM has no engine argument {name!r}", param=f"options.vllm.{name}")
+
+
+def _add_parking(config: Any) -> bool:
+    """Give the engine a scheduler that can hold requests, unless a platform brings a scheduler of its own."""
+    from .parking import parking_scheduler
+
+    scheduling = config.scheduler_config
+    if config.parallel_config.data_parallel_size != 1 or config.speculative_config is not None:
+        return False
+    name = parking_scheduler(scheduling.get_scheduler_cls())
+    if name is None:
+        return False
+    scheduling.scheduler_cls = name
+    return True
