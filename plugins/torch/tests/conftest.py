@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 import pytest
+from demo_models import demo_folder
 
 from sage_infer_contracts.backend import BackendConfig, ModelLocation
 from sage_infer_contracts.launch import BackendContext
-from sage_infer_contracts.models import ModelRequest
 from sage_infer_torch.plugin import create
 
 
 @pytest.fixture(scope="session")
 def model_path() -> str:
-    """The folder of the real model: a given one, or the demo source's, kept in the user's cache."""
-    given = os.environ.get("SAGE_INFER_TEST_MODEL")
-    if given:
-        return given
-    for entry in entry_points(group="sage_infer.model_source.v1", name="demo"):
-        cache = Path(os.environ.get("SAGE_INFER_CACHE") or Path.home() / ".cache" / "sage-infer")
-        cache.mkdir(parents=True, exist_ok=True)
-        return str(entry.load()().resolve(ModelRequest("demo", cache)).path)
-    pytest.skip("no model: set SAGE_INFER_TEST_MODEL to a folder, or install sage-infer-demo")
+    """The folder of the real model."""
+    return demo_folder()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from torch_prompts import PROMPTS
+from engine_prompts import PROMPTS
 
 from sage_infer_contracts.sampling import SamplingParams
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch_prompts import PROMPTS
+from engine_prompts import PROMPTS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 MAX_TOKENS = 64

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import time
 from collections.abc import Mapping
@@ -96,9 +95,8 @@ class Engine:
                 await asyncio.get_running_loop().run_in_executor(executor, llm.shutdown, timeout_s)
                 if handler is not None:
                     await asyncio.wait((handler,), timeout=timeout_s)
-                # It is part of reference cycles, and its finalizer fails when it runs at interpreter exit.
-                del llm, handler
-                await asyncio.get_running_loop().run_in_executor(executor, gc.collect)
+                # Its finalizer shuts down once more; at interpreter exit the modules it needs are gone by then.
+                llm.shutdown = _nothing
         finally:
             if log is not None:
                 log.close()
@@ -161,3 +159,7 @@ def _add_parking(config: Any) -> bool:
         return False
     scheduling.scheduler_cls = name
     return True
+
+
+def _nothing() -> None:
+    """What is left to do for an engine that was shut down."""

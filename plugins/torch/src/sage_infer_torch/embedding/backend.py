@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 from sage_infer_contracts.backend import BackendConfig, BackendHealth, BackendStats
 from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.descriptors import CapabilityDescriptor
+from sage_infer_contracts.engines.sentence_folder import read_folder
+from sage_infer_contracts.engines.texts import check_batch_size, check_texts
 from sage_infer_contracts.errors import (
     BackendUnavailable,
     CapacityExceeded,
@@ -26,7 +28,6 @@ from sage_infer_contracts.runtime import DeviceRuntime
 
 from .batching import batches
 from .encoder import Encoded, Encoder
-from .folder import read_folder
 from .loading import Loaded, load
 from .options import EmbeddingOptions
 
@@ -82,7 +83,9 @@ class TorchEmbeddingBackend:
         self._loaded, self._encoder, self._state = loaded, encoder, "ready"
 
     def _load(self) -> tuple[Loaded, Encoder]:
-        folder = read_folder(Path(self._config.model.path), self._options)
+        folder = read_folder(
+            Path(self._config.model.path), pooling=self._options.pooling, normalize=self._options.normalize
+        )
         loaded = load(folder, self._config, self._runtime)
         return loaded, Encoder(folder, loaded)
 
@@ -92,10 +95,7 @@ class TorchEmbeddingBackend:
 
     async def embed_batch(self, texts: Sequence[str], batch_size: int = DEFAULT_BATCH) -> list[list[float]]:
         """As :meth:`embed`, at most ``batch_size`` texts at a time on the device."""
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InvalidRequest(
-                f"batch_size must be a whole number of at least 1, got {batch_size!r}", param="batch_size"
-            )
+        check_batch_size(batch_size)
         size = min(batch_size, self._config.max_batch_size or batch_size)
         budget = self._config.max_batched_tokens or DEFAULT_BATCH_TOKENS
         async with self._call(texts) as encoder:
@@ -174,7 +174,7 @@ class TorchEmbeddingBackend:
     @asynccontextmanager
     async def _call(self, texts: Sequence[str]) -> AsyncIterator[Encoder]:
         """Admit one call, bounded, and count it while it lasts."""
-        _check_texts(texts)
+        check_texts(texts)
         self._ready_model()
         if self._calls > self._max_calls:
             raise CapacityExceeded(
@@ -239,20 +239,3 @@ def _refuse_unserved(config: BackendConfig) -> None:
         value: Any = getattr(config, name)
         if value is not None:
             raise Unsupported(f"an embedding model keeps no KV cache, so {name} has no meaning", param=name)
-
-
-def _check_texts(texts: Sequence[str]) -> None:
-    if isinstance(texts, (str, bytes)):
-        raise InvalidRequest("texts must be a list of strings, not one string", param="texts")
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InvalidRequest(
-                f"texts[{number}] is a {type(text).__name__}, not a string", param=f"texts[{number}]"
-            )
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidRequest(
-                f"texts[{number}] is not valid Unicode ({error.reason} at {error.start})",
-                param=f"texts[{number}]",
-            ) from error

@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
+from sage_infer_contracts.engines.sentence_folder import EncoderFolder
 from sage_infer_contracts.errors import IntegrityError
 
-from .folder import EncoderFolder
 from .loading import Loaded
 from .pooling import pool
 

@@ -8,15 +8,13 @@ from typing import Any
 import attrs
 
 from sage_infer_contracts.backend import BackendConfig
+from sage_infer_contracts.engines.sentence_folder import EncoderFolder
+from sage_infer_contracts.engines.texts import most_tokens
 from sage_infer_contracts.errors import DeviceUnavailable, InvalidRequest, SageInferError, Unsupported
 from sage_infer_contracts.names import DType
 from sage_infer_contracts.runtime import DeviceRuntime
 
 from ..progress_bars import no_progress_bars
-from .folder import EncoderFolder
-
-_UNSET_LENGTH = 10**9
-"""transformers writes 1e30 where a tokenizer has no maximum."""
 
 
 @attrs.frozen(slots=True)
@@ -53,7 +51,8 @@ def load(folder: EncoderFolder, config: BackendConfig, runtime: DeviceRuntime) -
         raise InvalidRequest(f"{path} cannot be loaded as an encoder: {error}", param="model") from error
     if folder.lower_case:
         _lower_first(tokenizer)
-    max_tokens = _max_tokens(folder, config, settings, tokenizer, model)
+    positions = _positions(settings, model)
+    max_tokens = most_tokens(folder, config.max_sequence_length, tokenizer, positions)
     return Loaded(model.to(device).eval(), tokenizer, device, dtype, int(settings.hidden_size), max_tokens)
 
 
@@ -105,34 +104,6 @@ def _lowers(normalizer: Any) -> bool:
     if isinstance(normalizer, normalizers.BertNormalizer):
         return bool(normalizer.lowercase)
     return isinstance(normalizer, normalizers.Lowercase)
-
-
-def _max_tokens(
-    folder: EncoderFolder, config: BackendConfig, settings: Any, tokenizer: Any, model: Any
-) -> int:
-    """Return the folder's own maximum, or the tokenizer's and the model's; never past the position table."""
-    positions = _positions(settings, model)
-    own = folder.max_tokens or getattr(tokenizer, "model_max_length", None)
-    known = [int(number) for number in (own, positions) if number is not None and number < _UNSET_LENGTH]
-    if not known and config.max_sequence_length is None:
-        raise InvalidRequest(
-            f"{folder.transformer} does not say how many tokens a text may have; set max_sequence_length",
-            param="max_sequence_length",
-        )
-    limit = min(known, default=config.max_sequence_length or 0)
-    asked = config.max_sequence_length or limit
-    if asked > limit:
-        raise InvalidRequest(
-            f"max_sequence_length {asked} is more than the {limit} tokens the model takes",
-            param="max_sequence_length",
-        )
-    least = len(tokenizer("")["input_ids"]) + 1
-    if asked < least:
-        raise InvalidRequest(
-            f"max_sequence_length {asked} leaves no room for text; at least {least} are needed",
-            param="max_sequence_length",
-        )
-    return asked
 
 
 def _positions(settings: Any, model: Any) -> int | None:
