@@ -1,4 +1,4 @@
-"""Reads what a sentence-transformers folder asks for. Imports no torch.
+"""Reads what a sentence-transformers folder asks for.
 
 Formats: modules.json (list of idx, name, path, type), ``<pooling>/config.json`` (older: one flag per mode;
 newer: ``pooling_mode``), sentence_bert_config.json (max_seq_length, do_lower_case) and
@@ -14,10 +14,8 @@ from typing import Any
 
 import attrs
 
-from sage_infer_contracts.descriptors import PoolingType
-from sage_infer_contracts.errors import InvalidRequest, Unsupported
-
-from .options import EmbeddingOptions
+from ..descriptors import PoolingType
+from ..errors import InvalidRequest, Unsupported
 
 _POOLING: dict[str, PoolingType] = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
 _POOLING_FLAGS = {
@@ -55,8 +53,8 @@ class EncoderFolder:
     prompt: str
 
 
-def read_folder(folder: Path, options: EmbeddingOptions) -> EncoderFolder:
-    """Read ``folder``.
+def read_folder(folder: Path, *, pooling: PoolingType | None, normalize: bool | None) -> EncoderFolder:
+    """Read ``folder``; the options ``pooling`` and ``normalize`` are for one that has no modules.json.
 
     Raises ``InvalidRequest`` when it is no such model and ``Unsupported`` naming the module or mode not served.
     """
@@ -66,8 +64,8 @@ def read_folder(folder: Path, options: EmbeddingOptions) -> EncoderFolder:
         )
     modules = _read_json(folder / "modules.json", list)
     if modules is None:
-        return _plain_folder(folder, options)
-    if options.pooling is not None or options.normalize is not None:
+        return _plain_folder(folder, pooling, normalize)
+    if pooling is not None or normalize is not None:
         raise InvalidRequest(
             f"{folder}/modules.json says how vectors are made; "
             "the options pooling and normalize are for folders without it",
@@ -76,14 +74,14 @@ def read_folder(folder: Path, options: EmbeddingOptions) -> EncoderFolder:
     return _modular_folder(folder, modules)
 
 
-def _plain_folder(folder: Path, options: EmbeddingOptions) -> EncoderFolder:
-    if options.pooling is None:
+def _plain_folder(folder: Path, pooling: PoolingType | None, normalize: bool | None) -> EncoderFolder:
+    if pooling is None:
         raise InvalidRequest(
             f"{folder} has no modules.json, so it does not say how vectors are made of token states; "
             "set the option pooling to mean, cls or last",
             param="options.pooling",
         )
-    return EncoderFolder(folder, options.pooling, bool(options.normalize), None, False, "")
+    return EncoderFolder(folder, pooling, bool(normalize), None, False, "")
 
 
 def _modular_folder(folder: Path, modules: list[Any]) -> EncoderFolder:
