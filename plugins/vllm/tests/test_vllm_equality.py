@@ -67,14 +67,7 @@ async def test_all_at_once(
     assert list(got) == list(reference) == expected
 
 
-async def test_prefill_then_decode_alone(
-    backend: Any, prompt_ids: list[list[int]], expected: list[tuple[int, ...]]
-) -> None:
-    got = [await split(backend, ids, f"split-{index}") for index, ids in enumerate(prompt_ids)]
-    assert got == expected
-
-
-async def test_prefill_then_decode_all_at_once(
+async def test_prefill_then_decode(
     backend: Any, prompt_ids: list[list[int]], expected: list[tuple[int, ...]]
 ) -> None:
     got = await asyncio.gather(*map(split, [backend] * COUNT, prompt_ids, [f"s{i}" for i in range(COUNT)]))

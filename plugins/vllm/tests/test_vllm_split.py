@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from waiting import until
 
 from sage_infer_contracts.errors import InvalidRequest, Unsupported
 from sage_infer_contracts.sampling import SamplingParams
@@ -26,9 +27,11 @@ async def whole(backend: Any, ids: list[int], params: SamplingParams, name: str)
 
 async def settled(backend: Any, held: int) -> None:
     """Wait until the engine's own gauge says that ``held`` blocks are held."""
-    async with asyncio.timeout(30):
-        while (await backend.stats()).blocks_held != held:
-            await asyncio.sleep(0.01)
+
+    async def holds() -> bool:
+        return bool((await backend.stats()).blocks_held == held)
+
+    await until(holds)
 
 
 @pytest.mark.parametrize("length", [5, 127, 128, 129, 1000])
@@ -169,9 +172,11 @@ async def test_a_caller_that_leaves_during_prefill_leaves_nothing(backend: Any) 
     task = asyncio.create_task(
         backend.prefill([prompt(900, salt=9), prompt(900, salt=10)], request_id="gone", params=GREEDY)
     )
-    async with asyncio.timeout(30):
-        while not (await backend.stats()).running and not backend._requests.live.count:
-            await asyncio.sleep(0)
+
+    async def submitted() -> bool:
+        return bool(backend._requests.live.count)
+
+    await until(submitted)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
