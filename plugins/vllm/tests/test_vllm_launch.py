@@ -146,10 +146,11 @@ def test_a_kv_schema_that_vllm_has_no_setting_for_is_refused() -> None:
     assert refused.value.param == "kv_schema"
 
 
-def test_pooling_needs_no_kv_settings() -> None:
+def test_pooling_takes_token_ids_and_no_kv_schema() -> None:
     arguments = launch(runner="pooling", kv_schema=parse_kv_schema("preset=fp8")).arguments
     assert arguments["runner"] == "pooling"
-    assert not {"kv_cache_memory_bytes", "kv_cache_dtype"} & set(arguments)
+    assert arguments["skip_tokenizer_init"] is True
+    assert "kv_cache_dtype" not in arguments
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class VLLMBackendAdapter:
         """Check settings; vLLM is not imported and no process is started."""
         self.config = config
         self.options = VLLMOptions.parse(config.options)
-        self._engine = Engine(config, self.options, plan, runner="generate")
+        self._engine = Engine(config, self.options, plan, runner="generate", park=self.options.split_prefill)
         self._state: State = "created"
         self._reason: str | None = None
         self._description: Description | None = None

@@ -86,7 +86,7 @@ def describe(config: BackendConfig, llm: Any, report: dict[str, Any], *, can_par
         no_schema_reason=reason,
         num_blocks=report["num_blocks"],
         capabilities=_capabilities(engine, can_park=can_park),
-        precisions=_precisions(),
+        precisions=precisions(),
         quantization=model.quantization,
     )
 
@@ -119,7 +119,8 @@ def _capabilities(engine: Any, *, can_park: bool) -> frozenset[str]:
     return frozenset({*_ALWAYS, *(capability for capability, holds in conditional.items() if holds)})
 
 
-def _precisions() -> tuple[DType, ...]:
+def precisions() -> tuple[DType, ...]:
+    """Return the precisions that vLLM computes in on this platform."""
     from vllm.platforms import current_platform
 
     return tuple(_DTYPES[str(dtype)] for dtype in current_platform.supported_dtypes if str(dtype) in _DTYPES)

@@ -16,7 +16,7 @@ from sage_infer_contracts.launch import EngineLaunchPlan
 from .errors import ENGINE_DIED, start_error
 from .kv_report import REPORT_METHOD, WORKER_EXTENSION
 from .launch import Launch, Runner, launch_of
-from .options import VLLMOptions
+from .options import EngineOptions
 from .startup_log import StartupLog
 from .step_counters import StepCounters
 from .versions import INSTALL_HINT, installed_version, require_tested
@@ -26,14 +26,26 @@ class Engine:
     """Starts vLLM off the event loop and then belongs to that loop."""
 
     def __init__(
-        self, config: BackendConfig, options: VLLMOptions, plan: EngineLaunchPlan | None, *, runner: Runner
+        self,
+        config: BackendConfig,
+        options: EngineOptions,
+        plan: EngineLaunchPlan | None,
+        *,
+        runner: Runner,
+        park: bool = False,
+        pooler: Mapping[str, str | bool] | None = None,
     ) -> None:
-        """Check the settings; nothing is imported and no process is started."""
+        """Check the settings; nothing is imported and no process is started.
+
+        ``park`` asks for a scheduler that can hold requests; ``pooler`` are fields of vLLM's ``PoolerConfig``.
+        """
         self.launch = launch_of(config, options, plan, runner=runner)
         self.options = options
         self.counters = StepCounters()
         self.version = ""
         self.can_park = False
+        self._park = park
+        self._pooler = pooler
         self._llm: Any = None
         self._log: StartupLog | None = None
 
@@ -121,10 +133,13 @@ class Engine:
         _require_platform(current_platform, self.launch.device_type)
         _require_known(self.launch, AsyncEngineArgs)
         arguments = AsyncEngineArgs(
-            **self.launch.arguments, worker_extension_cls=WORKER_EXTENSION, disable_log_stats=True
+            **self.launch.arguments,
+            **_pooler_arguments(self._pooler),
+            worker_extension_cls=WORKER_EXTENSION,
+            disable_log_stats=True,
         )
         config = arguments.create_engine_config()
-        self.can_park = self.options.split_prefill and _add_parking(config)
+        self.can_park = self._park and _add_parking(config)
         return AsyncLLM.from_vllm_config(
             config, disable_log_stats=True, stat_loggers=[self.counters.factory()]
         )
@@ -145,6 +160,14 @@ def _require_known(launch: Launch, arguments: type) -> None:
     for name in launch.arguments:
         if name not in known:
             raise InvalidRequest(f"vLLM has no engine argument {name!r}", param=f"options.vllm.{name}")
+
+
+def _pooler_arguments(pooler: Mapping[str, str | bool] | None) -> dict[str, Any]:
+    if pooler is None:
+        return {}
+    from vllm.config import PoolerConfig
+
+    return {"pooler_config": PoolerConfig(**pooler)}
 
 
 def _add_parking(config: Any) -> bool:

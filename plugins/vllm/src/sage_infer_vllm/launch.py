@@ -14,7 +14,7 @@ from sage_infer_contracts.kv import KVSchemaRequest
 from sage_infer_contracts.launch import EngineLaunchPlan
 
 from . import host_cpu
-from .options import EngineArgument, VLLMOptions
+from .options import EngineArgument, EngineOptions
 
 Runner = Literal["generate", "pooling"]
 DEFAULT_BATCH_SIZE = 32
@@ -35,7 +35,11 @@ class Launch:
 
 
 def launch_of(
-    config: BackendConfig, options: VLLMOptions, plan: EngineLaunchPlan | None, *, runner: Runner = "generate"
+    config: BackendConfig,
+    options: EngineOptions,
+    plan: EngineLaunchPlan | None,
+    *,
+    runner: Runner = "generate",
 ) -> Launch:
     """Return how to start vLLM for ``config``.
 
@@ -48,7 +52,7 @@ def launch_of(
     environment: dict[str, str] = {}
     if on_cpu:
         environment["VLLM_CPU_OMP_THREADS_BIND"] = host_cpu.thread_binding(config.threads)
-        arguments |= _cpu_arguments(runner)
+        arguments |= _cpu_arguments()
     elif config.threads is not None:
         raise Unsupported(f"vLLM on {config.device} has no setting for CPU threads", param="threads")
     if plan is not None:
@@ -57,25 +61,23 @@ def launch_of(
         if plan.plugin_allowlist:
             environment["VLLM_PLUGINS"] = ",".join(plan.plugin_allowlist)
     arguments |= _configured(config, options)
+    if runner == "pooling":
+        arguments["skip_tokenizer_init"] = True  # it is given token ids: see embedding.texts
     if config.kv_schema is not None and runner == "generate":
         arguments |= _kv_arguments(config.kv_schema, str(arguments.get("dtype", "auto")))
     arguments |= options.engine_arguments
     return Launch(environment, arguments, device_type)
 
 
-def _cpu_arguments(runner: Runner) -> dict[str, EngineArgument | list[int]]:
-    arguments: dict[str, EngineArgument | list[int]] = {
-        "dtype": "auto" if host_cpu.computes_bf16() else "float32"
+def _cpu_arguments() -> dict[str, EngineArgument | list[int]]:
+    return {
+        "dtype": "auto" if host_cpu.computes_bf16() else "float32",
+        "kv_cache_memory_bytes": host_cpu.default_kv_bytes(),
+        "max_num_seqs": DEFAULT_BATCH_SIZE,
     }
-    if runner == "generate":
-        arguments |= {
-            "kv_cache_memory_bytes": host_cpu.default_kv_bytes(),
-            "max_num_seqs": DEFAULT_BATCH_SIZE,
-        }
-    return arguments
 
 
-def _configured(config: BackendConfig, options: VLLMOptions) -> dict[str, EngineArgument | list[int]]:
+def _configured(config: BackendConfig, options: EngineOptions) -> dict[str, EngineArgument | list[int]]:
     wanted: dict[str, EngineArgument | list[int]] = {
         "model": config.model.path,
         "served_model_name": config.model.model_id,

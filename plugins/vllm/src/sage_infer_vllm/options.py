@@ -15,10 +15,8 @@ PASSTHROUGH = "vllm."
 EngineArgument = str | int | float | bool | None
 
 
-class VLLMOptions(PluginOptions):
-    """Options of the adapter; the defaults are what an unset option means."""
-
-    OWNER = "vLLM adapter"
+class EngineOptions(PluginOptions):
+    """Options of every engine this plugin starts; the defaults are what an unset option means."""
 
     enforce_eager: bool = Field(
         default=False, description="run without compiled graphs: starts sooner, runs slower"
@@ -30,9 +28,7 @@ class VLLMOptions(PluginOptions):
         default=None, description="KV blocks, instead of a memory size"
     )
     prefix_cache: bool = Field(default=True, description="share full blocks between equal beginnings")
-    split_prefill: bool = Field(default=True, description="let prefill and decode be separate calls")
     trust_remote_code: bool = Field(default=False, description="run code that comes with the model")
-    lease_s: PositiveFloat = Field(default=60.0, description="life of a prefilled sequence, in seconds")
     close_timeout_s: PositiveFloat = Field(
         default=30.0, description="wait for the engine's processes, in seconds"
     )
@@ -51,3 +47,12 @@ class VLLMOptions(PluginOptions):
             if key.startswith(PASSTHROUGH)
         }
         return super().parse({**own, "engine_arguments": through})
+
+
+class VLLMOptions(EngineOptions):
+    """Options of the adapter for language models."""
+
+    OWNER = "vLLM adapter"
+
+    split_prefill: bool = Field(default=True, description="let prefill and decode be separate calls")
+    lease_s: PositiveFloat = Field(default=60.0, description="life of a prefilled sequence, in seconds")

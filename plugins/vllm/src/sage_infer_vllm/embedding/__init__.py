@@ -1,0 +1,1 @@
+"""Embeddings on vLLM's pooling runner."""
