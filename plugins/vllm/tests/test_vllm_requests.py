@@ -231,7 +231,7 @@ async def test_cancel_ends_the_streams_and_vllms_own_gauge_says_the_blocks_are_f
     assert (await streams[5].collect()).finish_reason == "cancelled"
     assert await backend.cancel("many/1")
     assert await backend.cancel("many")
-    done = await asyncio.gather(*(stream.collect() for stream in streams))
+    done = await asyncio.gather(*(stream.collect() for stream in streams[:5]))
     assert {completion.finish_reason for completion in done} == {"cancelled"}
     await until(free)
     assert not await backend.cancel("many")
@@ -285,7 +285,7 @@ async def test_the_schema_is_what_the_workers_allocated(backend: Any) -> None:
     assert schema.block_bytes * report["num_blocks"] == report["tensor_bytes"]
     assert schema.bytes_per_token == 46_080
     assert capability.kv_schema == schema
-    assert capability.kv_cache_capacity_gb * 1e9 == report["tensor_bytes"]
+    assert capability.kv_cache_capacity_gb * 1e9 == pytest.approx(report["tensor_bytes"])
     assert (await backend.stats()).blocks_total == report["num_blocks"] - 1
 
 

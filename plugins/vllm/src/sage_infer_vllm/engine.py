@@ -103,10 +103,8 @@ class Engine:
         log, self._log = self._log, None
         try:
             if llm is not None:
-                handler = llm.output_handler
+                await _end(llm.output_handler)  # first, or it reports the end as the engine's death
                 await asyncio.get_running_loop().run_in_executor(executor, llm.shutdown, timeout_s)
-                if handler is not None:
-                    await asyncio.wait((handler,), timeout=timeout_s)
                 # Its finalizer shuts down once more; at interpreter exit the modules it needs are gone by then.
                 llm.shutdown = _nothing
         finally:
@@ -182,6 +180,12 @@ def _add_parking(config: Any) -> bool:
         return False
     scheduling.scheduler_cls = name
     return True
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait((task,))
 
 
 def _nothing() -> None:

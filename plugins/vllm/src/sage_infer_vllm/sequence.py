@@ -38,6 +38,7 @@ class Sequence:
     """The engine's own name of the request; empty until it has accepted it."""
 
     output_token_ids: list[int] = attrs.field(factory=list)
+    emitted_chars: int = 0
     reused_prompt_tokens: int = 0
     ended: bool = False
     unwanted: bool = False
@@ -58,6 +59,7 @@ class Sequence:
         self.reused_prompt_tokens = output.num_cached_tokens or 0
         completion = output.outputs[0]
         self.output_token_ids += completion.token_ids
+        self.emitted_chars += len(completion.text)
         if completion.finish_reason is None:
             self.sink(
                 TokenDelta(tuple(completion.token_ids), completion.text, logprobs=_logprobs(completion))
@@ -138,12 +140,10 @@ class Sequence:
 
         That is the text of a stop token, and the bytes of a character that was cut off by the end.
         """
-        if reason == "stop_token":
-            return self._text(self.output_token_ids)[len(self._text(self.output_token_ids[:-1])) :]
-        if text or not self.output_token_ids:
+        if reason != "stop_token" and (text or not self.output_token_ids):
             return ""
-        whole = self._text(self.output_token_ids)
-        return whole[len(whole.rstrip(REPLACEMENT)) :]
+        rest = self._text(self.output_token_ids)[self.emitted_chars :]
+        return rest if reason == "stop_token" or rest.endswith(REPLACEMENT) else ""
 
     def _text(self, token_ids: list[int]) -> str:
         """Return the text of output tokens as it follows the prompt: a leading space depends on what precedes."""
