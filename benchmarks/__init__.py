@@ -1,0 +1,1 @@
+"""Benchmarks: scripts that print paired ratios with their workload and baseline. They are no tests."""
