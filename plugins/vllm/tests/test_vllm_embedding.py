@@ -253,6 +253,10 @@ async def test_what_is_no_embedding_model_is_refused(folder: str, tmp_path: Path
     language = await refused(unstarted(demo_folder()))
     assert isinstance(language, InvalidRequest)
     assert "pooling" in str(language)
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "model.safetensors").write_bytes(b"garbage")
+    assert isinstance(await refused(unstarted(str(broken))), InvalidRequest)
     told = await refused(unstarted(folder, max_sequence_length=257))
     assert isinstance(told, InvalidRequest)
     assert told.param == "max_sequence_length"

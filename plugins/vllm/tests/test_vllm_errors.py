@@ -65,6 +65,8 @@ def test_no_vllm_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("ValueError: unknown architecture", InvalidRequest, "unknown architecture"),
         ("OSError: no config.json", InvalidRequest, "config.json"),
+        ("SafetensorError: Error while deserializing header", InvalidRequest, "deserializing header"),
+        ("error: unpack requires a buffer of 8 bytes", InvalidRequest, "unpack requires"),
         ("NotImplementedError: FP8 KV cache on CPU", Unsupported, "FP8 KV cache"),
         ("RuntimeError: the driver is odd", BackendUnavailable, "driver is odd"),
     ],

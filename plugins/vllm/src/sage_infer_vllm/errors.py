@@ -58,6 +58,8 @@ def start_error(error: BaseException, cause: str | None) -> SageInferError:
         "HFValidationError",
         "AssertionError",
         "KeyError",
+        "SafetensorError",
+        "error",  # struct's, of a weight file that is none
     ):
         return InvalidRequest(
             f"vLLM refuses to start with this model and configuration: {text}", param="model"
