@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import unstarted
+from vllm_backends import unstarted
 
 from sage_infer_contracts.errors import (
     BackendUnavailable,
