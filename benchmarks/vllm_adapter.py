@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 def main() -> int:
     """Run what was asked for; 1 if the arms disagree about a greedy output."""
     arguments = _arguments()
+    # Python's default would end this process at once, and leave servers running behind it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.update(QUIET)
     plan = _plan(arguments)
     shown = describe(plan.settings, plan.launch) | {
