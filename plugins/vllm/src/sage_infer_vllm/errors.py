@@ -11,6 +11,18 @@ from sage_infer_contracts.errors import (
 )
 
 ENGINE_DIED = "vLLM's engine process died; the backend has to be started again"
+_MEMORY_KINDS = ("MemoryError", "OutOfMemoryError")
+_MEMORY_PHRASES = ("out of memory", "can't allocate", "less than requested memory", "less than desired")
+_BAD_INPUT_KINDS = (
+    "ValueError",
+    "ValidationError",
+    "OSError",
+    "HFValidationError",
+    "AssertionError",
+    "KeyError",
+    "SafetensorError",
+    "error",  # struct's, of a weight file that is none
+)
 
 
 def request_error(error: BaseException) -> SageInferError:
@@ -36,11 +48,7 @@ def start_error(error: BaseException, cause: str | None) -> SageInferError:
     text = cause or f"{type(error).__name__}: {error}"
     kind = text.partition(":")[0]
     lowered = text.lower()
-    if (
-        kind in ("MemoryError", "OutOfMemoryError")
-        or "out of memory" in lowered
-        or "can't allocate" in lowered
-    ):
+    if kind in _MEMORY_KINDS or any(phrase in lowered for phrase in _MEMORY_PHRASES):
         return CapacityExceeded(
             f"vLLM ran out of memory while it started: {text}. Lower kv_cache_memory_bytes, max_sequence_length or "
             f"max_batch_size, or take a smaller model"
@@ -51,16 +59,7 @@ def start_error(error: BaseException, cause: str | None) -> SageInferError:
         )
     if kind == "NotImplementedError":
         return Unsupported(f"vLLM cannot do this here: {text}")
-    if kind in (
-        "ValueError",
-        "ValidationError",
-        "OSError",
-        "HFValidationError",
-        "AssertionError",
-        "KeyError",
-        "SafetensorError",
-        "error",  # struct's, of a weight file that is none
-    ):
+    if kind in _BAD_INPUT_KINDS:
         return InvalidRequest(
             f"vLLM refuses to start with this model and configuration: {text}", param="model"
         )
