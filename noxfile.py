@@ -81,7 +81,8 @@ def lint(session: nox.Session) -> None:
     for source in sources:
         if ".nox" not in source:
             session.run("mypy", source)
-    session.run("mypy", "noxfile.py", *map(str, (ROOT / "docs" / "tools").glob("*.py")))
+    scripts = [*(ROOT / "docs" / "tools").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    session.run("mypy", "noxfile.py", *map(str, scripts))
     session.run("python", "-m", "pytest", "-q", "core/tests/architecture")
 
 
@@ -96,7 +97,8 @@ def tests(session: nox.Session) -> None:
         "--cov-report=term:skip-covered",
         "--cov-fail-under=90",
     ]
-    pytest(session, f"tests-{session.python}", "-q", "-m", "not engine", *coverage, *folders)
+    measured = coverage if session.python == ENGINE_PYTHON else []  # once is enough, and it costs minutes
+    pytest(session, f"tests-{session.python}", "-q", "-m", "not engine", *measured, *folders)
 
 
 @nox.session(python=ENGINE_PYTHON)

@@ -37,6 +37,9 @@ class EngineSettings:
     max_model_len_tokens: int = 2048
     max_num_seqs: int = 32
     kv_bytes: int = 1 << 30
+    isolation: str = "process"
+    """Whether our server keeps the backend in a worker process, or in its own as ``vllm serve`` does."""
+
     max_num_batched_tokens: int = 2048
     block_size_tokens: int = 128
 
@@ -65,7 +68,7 @@ class EngineSettings:
         """Return the same as flags of ``sage infer serve``."""
         flags = ["--backend", "vllm", "--llm", self.name, "--dtype", "fp32"]
         flags += ["--max-sequence-length", str(self.max_model_len_tokens)]
-        flags += ["--max-batch-size", str(self.max_num_seqs)]
+        flags += ["--max-batch-size", str(self.max_num_seqs), "--isolation", self.isolation]
         for key, value in self.options.items():
             flags += ["--option", f"{key}={str(value).lower()}"]
         return flags
@@ -120,6 +123,7 @@ def describe(settings: EngineSettings, launch: Launch) -> dict[str, str]:
         f"{launch.environment.get('VLLM_CPU_OMP_THREADS_BIND', 'no CPU list')}",
         "model": f"{settings.name} ({settings.model.source} {settings.model.revision or ''})",
         "compiled": "no, eager" if settings.eager else "yes",
+        "isolation": f"{settings.isolation}, of our server",
         "engine": ", ".join(f"{name}={value}" for name, value in shown.items()),
     }
 

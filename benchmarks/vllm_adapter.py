@@ -40,13 +40,16 @@ def _arguments() -> argparse.Namespace:
     add("--max-load-tokens", type=int, default=4096, help="leave out loads with more prompt tokens at once")
     add("--output-tokens", type=int, default=32, help="of every request, at least 2 (%(default)s)")
     add("--eager", action="store_true", help="without compiled graphs")
+    add("--isolation", choices=("process", "inline"), default="process", help="of our server (%(default)s)")
     add("--seed", type=int, default=1)
     add("--json", type=Path, metavar="FILE", help="write everything, every sample included")
     return parser.parse_args()
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    settings = EngineSettings(arguments.llm, resolve_model(arguments.llm), arguments.eager)
+    settings = EngineSettings(
+        arguments.llm, resolve_model(arguments.llm), arguments.eager, isolation=arguments.isolation
+    )
     points = tuple(
         Point(concurrency, length)
         for concurrency in arguments.concurrency
