@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
 import pytest
+from http_checks import ends_on_sigterm, nothing_is_left_after_a_storm
 from served import Served, serve
-from storm import REQUESTS, footprint, settled, storm
 
 pytestmark = pytest.mark.engine
 
@@ -25,24 +21,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.mark.slow
 def test_nothing_is_left_after_two_hundred_requests(server: Served) -> None:
-    # A small storm first: thread pools and lazily opened files exist once, not per request.
-    asyncio.run(storm(server, 24, seed=1))
-    server.wait_idle()
-    before = footprint(server)
-
-    outcomes = asyncio.run(storm(server, REQUESTS, seed=2))
-    server.wait_idle()
-
-    assert sum(outcomes.values()) == REQUESTS
-    assert server.metric("sage:kv_cache_usage_perc") == 0.0
-    assert settled(server, before) == {}
-    assert server.get("/health")[0] == 200
+    nothing_is_left_after_a_storm(server)
 
 
-def test_sigterm_after_the_storm_ends_every_process(server: Served, tmp_path: Path) -> None:
-    tree = server.tree()
-    server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(timeout=60) == 0, server.log.read_text()[-4000:]
-    assert [
-        process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    ] == []
+def test_sigterm_after_the_storm_ends_every_process(server: Served) -> None:
+    ends_on_sigterm(server)

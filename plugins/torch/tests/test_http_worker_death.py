@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from http_checks import dies_and_comes_back, short_answer
 from served import Served, serve
 
 pytestmark = pytest.mark.engine
-RESTART_DEADLINE_S = 180.0
 
 
 def worker_of(served: Served) -> psutil.Process:
@@ -20,19 +19,9 @@ def worker_of(served: Served) -> psutil.Process:
     return max(children, key=lambda process: process.memory_info().rss)
 
 
-def ask(served: Served) -> httpx.Response:
-    body = {
-        "model": "demo",
-        "messages": [{"role": "user", "content": "Hello"}],
-        "max_tokens": 4,
-        "temperature": 0,
-    }
-    return httpx.post(f"{served.base_url}/chat/completions", json=body, timeout=120)
-
-
 def test_a_killed_worker_ends_its_stream_and_comes_back(tmp_path: Path) -> None:
     with serve(tmp_path) as served:
-        before = ask(served).json()["choices"][0]["message"]["content"]
+        before = short_answer(served)
         body = {
             "model": "demo",
             "messages": [{"role": "user", "content": "Tell me a very long story."}],
@@ -50,10 +39,5 @@ def test_a_killed_worker_ends_its_stream_and_comes_back(tmp_path: Path) -> None:
         assert "[DONE]" not in events[-1]
         assert "error" in json.loads(events[-1].removeprefix("data: "))
 
-        states = set()
-        end = time.monotonic() + RESTART_DEADLINE_S
-        while time.monotonic() < end and not (200 in states and len(states) > 1):
-            states.add(served.get("/health")[0])
-            time.sleep(0.05)
-        assert states == {503, 200}, "health must say that the worker died, and that it came back"
-        assert ask(served).json()["choices"][0]["message"]["content"] == before
+        dies_and_comes_back(served)
+        assert short_answer(served) == before

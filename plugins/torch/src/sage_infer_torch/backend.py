@@ -8,18 +8,18 @@ import uuid
 from collections.abc import Callable, Sequence as Items
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from sage_infer_contracts.backend import BackendConfig, BackendHealth, BackendStats, Prompt
 from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.descriptors import CapabilityDescriptor
+from sage_infer_contracts.engines.lifecycle import Lifecycle
 from sage_infer_contracts.engines.live import check_prompts, sequence_names
 from sage_infer_contracts.engines.tokenizer import ModelTokenizer
 from sage_infer_contracts.errors import (
     BackendUnavailable,
     DeadlineExceeded,
     InvalidRequest,
-    SageInferError,
     Unsupported,
 )
 from sage_infer_contracts.kv import KVCacheSchema
@@ -45,8 +45,6 @@ CAPABILITIES: frozenset[str] = frozenset(
 ACKNOWLEDGE_TIMEOUT_S = 60.0
 """How long :meth:`TorchBackend.release` waits for the engine, which answers between two steps."""
 
-State = Literal["created", "starting", "ready", "failed", "closed"]
-
 
 class TorchBackend:
     """One model on one device. Created by :func:`sage_infer_torch.plugin.create`."""
@@ -71,8 +69,7 @@ class TorchBackend:
         self.config = config
         self._runtime = runtime
         self._clock = clock
-        self._state: State = "created"
-        self._reason: str | None = None
+        self._life = Lifecycle("the torch backend")
         self._engine: Engine | None = None
         self._tokenizer: ModelTokenizer | None = None
         self._executor: ThreadPoolExecutor | None = None
@@ -91,23 +88,15 @@ class TorchBackend:
 
     async def start(self) -> None:
         """Load the model on the engine's thread and become ready."""
-        if self._state != "created":
-            raise BackendUnavailable(f"the backend is {self._state}; create a new one to start again")
-        self._state = "starting"
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sage-infer-tokenizer")
-        self._engine = Engine(self.config, self.options, self._runtime, self._clock, on_failure=self._failed)
-        try:
+        async with self._life.starting(self._stop):
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="sage-infer-tokenizer")
+            self._engine = Engine(
+                self.config, self.options, self._runtime, self._clock, on_failure=self._failed
+            )
             model = await self._engine.start()
-        except BaseException as error:
-            self._state, self._reason = "failed", f"{type(error).__name__}: {error}"
-            await self._stop()
-            if isinstance(error, SageInferError) or not isinstance(error, Exception):
-                raise
-            raise BackendUnavailable(f"the engine could not start: {self._reason}") from error
-        from jinja2 import TemplateError
+            from jinja2 import TemplateError
 
-        self._tokenizer = ModelTokenizer(model.tokenizer, self._executor, template_error=TemplateError)
-        self._state = "ready"
+            self._tokenizer = ModelTokenizer(model.tokenizer, self._executor, template_error=TemplateError)
 
     async def generate(
         self, prompts: Items[Prompt], params: SamplingParams, *, request_id: str | None = None
@@ -190,9 +179,9 @@ class TorchBackend:
 
     async def health(self) -> BackendHealth:
         """Return the state as the event loop knows it; needs no answer from the engine."""
-        if self._state == "ready" and self._engine is not None and not self._engine.alive:
-            return BackendHealth(state="failed", reason=self._reason or "the engine's thread ended")
-        return BackendHealth(state=self._state, reason=self._reason)
+        if self._engine is not None and not self._engine.alive:
+            self._life.fail(BackendUnavailable("the engine's thread ended"))
+        return self._life.health()
 
     async def stats(self) -> BackendStats:
         """Return counters and gauges as of the last step."""
@@ -223,10 +212,7 @@ class TorchBackend:
 
         Raises ``DeadlineExceeded`` when the running step does not end in time.
         """
-        if self._state != "failed":
-            self._state = "closed"
-        await self._stop()
-        self._state = "closed"
+        await self._life.close(self._stop)
 
     async def _stop(self) -> None:
         engine, self._engine = self._engine, None
@@ -241,17 +227,14 @@ class TorchBackend:
             executor.shutdown(wait=True, cancel_futures=True)
 
     def _ready(self) -> Engine:
-        if self._state != "ready" or self._engine is None:
-            detail = f": {self._reason}" if self._reason else ""
-            raise BackendUnavailable(f"the torch backend is {self._state}{detail}")
+        self._life.require_ready()
+        assert self._engine is not None
         return self._engine
 
     def _failed(self, error: BaseException) -> None:
         """Take note, on the loop, that the engine gave up."""
-        if self._state == "ready":
-            self._state, self._reason = "failed", f"{type(error).__name__}: {error}"
-            if self._engine is not None:
-                self._engine.fail_pending(f"the engine failed: {self._reason}")
+        if self._life.fail(error) and self._engine is not None:
+            self._engine.fail_pending(f"the engine failed: {self._life.reason}")
 
     async def _accept(
         self, prompts: Items[Prompt], params: SamplingParams, request_id: str
@@ -282,7 +265,9 @@ class TorchBackend:
         self._cancel(request_id)
 
     def _cancel(self, request_id: str) -> bool:
-        return self._engine is not None and self._state == "ready" and self._engine.cancel_request(request_id)
+        if self._engine is None or self._life.state != "ready":
+            return False
+        return self._engine.cancel_request(request_id)
 
 
 def _refuse(capability: Capability, what: str) -> NoReturn:

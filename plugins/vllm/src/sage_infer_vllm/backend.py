@@ -9,16 +9,17 @@ import secrets
 import uuid
 from collections.abc import Callable, Sequence as Items
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import attrs
 
 from sage_infer_contracts.backend import BackendConfig, BackendHealth, BackendStats, Prompt
 from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.descriptors import CapabilityDescriptor
+from sage_infer_contracts.engines.lifecycle import Lifecycle
 from sage_infer_contracts.engines.live import check_prompts, sequence_names
 from sage_infer_contracts.engines.tokenizer import ModelTokenizer, decoder
-from sage_infer_contracts.errors import BackendUnavailable, SageInferError, Unsupported
+from sage_infer_contracts.errors import BackendUnavailable, Unsupported
 from sage_infer_contracts.kv import KVCacheSchema
 from sage_infer_contracts.launch import EngineLaunchPlan
 from sage_infer_contracts.quantization import QuantizationProfile
@@ -36,7 +37,6 @@ from .sequence import Event, Sequence
 from .split_proof import split_prefill_flaw
 
 _log = logging.getLogger(__name__)
-State = Literal["created", "starting", "ready", "failed", "closed"]
 
 
 class VLLMBackendAdapter:
@@ -47,8 +47,7 @@ class VLLMBackendAdapter:
         self.config = config
         self.options = VLLMOptions.parse(config.options)
         self._engine = Engine(config, self.options, plan, runner="generate", park=self.options.split_prefill)
-        self._state: State = "created"
-        self._reason: str | None = None
+        self._life = Lifecycle("the vLLM backend")
         self._description: Description | None = None
         self._requests: Requests | None = None
         self._tokenizer: ModelTokenizer | None = None
@@ -69,21 +68,12 @@ class VLLMBackendAdapter:
 
     async def start(self) -> None:
         """Start vLLM's processes and load the model."""
-        if self._state != "created":
-            raise BackendUnavailable(f"the backend is {self._state}; create a new one to start again")
-        self._state = "starting"
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sage-infer-vllm")
-        try:
+        async with self._life.starting(self._stop):
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="sage-infer-vllm")
             await self._engine.start(self._executor)
             await self._read_engine()
-            self._state = "ready"
+            self._life.ready()  # for the proof, which is a request like any other
             await self._prove_split()
-        except BaseException as error:
-            self._state, self._reason = "failed", f"{type(error).__name__}: {error}"
-            await self._stop()
-            if isinstance(error, SageInferError) or not isinstance(error, Exception):
-                raise
-            raise BackendUnavailable(f"vLLM could not start: {self._reason}") from error
 
     async def generate(
         self, prompts: Items[Prompt], params: SamplingParams, *, request_id: str | None = None
@@ -131,7 +121,7 @@ class VLLMBackendAdapter:
 
     async def cancel(self, request_id: str) -> bool:
         """Stop a request, or give back its parked prefill; False if it is unknown or over."""
-        if self._state != "ready" or self._requests is None:
+        if self._life.state != "ready" or self._requests is None:
             return False
         return await self._requests.cancel(request_id)
 
@@ -159,9 +149,9 @@ class VLLMBackendAdapter:
 
     async def health(self) -> BackendHealth:
         """Return the state as the event loop knows it; needs no answer from the engine."""
-        if self._state == "ready" and self._engine.died:
-            self._state, self._reason = "failed", ENGINE_DIED
-        return BackendHealth(state=self._state, reason=self._reason)
+        if self._engine.died:
+            self._life.fail(BackendUnavailable(ENGINE_DIED))
+        return self._life.health()
 
     async def stats(self) -> BackendStats:
         """Return vLLM's own counters and gauges as of its last step."""
@@ -182,10 +172,7 @@ class VLLMBackendAdapter:
 
     async def close(self) -> None:
         """End vLLM's processes and fail what is pending; idempotent."""
-        if self._state != "failed":
-            self._state = "closed"
-        await self._stop()
-        self._state = "closed"
+        await self._life.close(self._stop)
 
     @property
     def _live(self) -> Requests:
@@ -234,9 +221,8 @@ class VLLMBackendAdapter:
             executor.shutdown(wait=True, cancel_futures=True)
 
     def _ready(self) -> Description:
-        if self._state != "ready" or self._description is None:
-            detail = f": {self._reason}" if self._reason else ""
-            raise BackendUnavailable(f"the vLLM backend is {self._state}{detail}")
+        self._life.require_ready()
+        assert self._description is not None
         return self._description
 
     def _require_split(self) -> None:

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
 from sage_infer_contracts.backend import BackendConfig, BackendHealth, BackendStats
 from sage_infer_contracts.descriptors import CapabilityDescriptor
+from sage_infer_contracts.engines.lifecycle import Lifecycle
 from sage_infer_contracts.engines.texts import check_batch_size, check_texts
-from sage_infer_contracts.errors import BackendUnavailable, CapacityExceeded, SageInferError, Unsupported
+from sage_infer_contracts.errors import BackendUnavailable, CapacityExceeded, Unsupported
 from sage_infer_contracts.launch import EngineLaunchPlan
 
 from ..description import DEFAULT_WAITING_REQUESTS
@@ -26,7 +27,6 @@ from .texts import Texts, load_texts
 from .vectors import Vectors
 
 T = TypeVar("T")
-State = Literal["created", "starting", "ready", "failed", "closed"]
 TOKENIZE_AT_ONCE = 256
 CLOSED = "the embedding backend was closed while the request was pending"
 _PROBE = "a"
@@ -55,8 +55,7 @@ class EmbeddingBackendAdapter:
         waiting = config.max_waiting_requests
         self._max_waiting = DEFAULT_WAITING_REQUESTS if waiting is None else waiting
         self._plan = plan
-        self._state: State = "created"
-        self._reason: str | None = None
+        self._life = Lifecycle("the vLLM embedding backend")
         self._closing = False
         self._start_over = asyncio.Event()
         self._executor: ThreadPoolExecutor | None = None
@@ -71,21 +70,12 @@ class EmbeddingBackendAdapter:
 
     async def start(self) -> None:
         """Start vLLM's processes and load the model."""
-        if self._state != "created":
-            raise BackendUnavailable(f"the embedding backend is {self._state}; create a new one to start it")
-        self._state = "starting"
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sage-infer-vllm")
         try:
-            self._running = await self._start(self._executor)
-            if self._closing:
-                raise BackendUnavailable("the embedding backend was closed while it was starting")
-            self._state = "ready"
-        except BaseException as error:
-            self._state, self._reason = "failed", f"{type(error).__name__}: {error}"
-            await self._stop()
-            if isinstance(error, SageInferError) or not isinstance(error, Exception):
-                raise
-            raise BackendUnavailable(f"vLLM could not start: {self._reason}") from error
+            async with self._life.starting(self._stop):
+                self._executor = ThreadPoolExecutor(1, thread_name_prefix="sage-infer-vllm")
+                self._running = await self._start(self._executor)
+                if self._closing:
+                    raise BackendUnavailable("the embedding backend was closed while it was starting")
         finally:
             self._start_over.set()
 
@@ -123,9 +113,9 @@ class EmbeddingBackendAdapter:
 
     async def health(self) -> BackendHealth:
         """Return the state as the event loop knows it; needs no answer from the engine."""
-        if self._state == "ready" and self._running is not None and self._running.engine.died:
-            self._state, self._reason = "failed", ENGINE_DIED
-        return BackendHealth(state=self._state, reason=self._reason)
+        if self._running is not None and self._running.engine.died:
+            self._life.fail(BackendUnavailable(ENGINE_DIED))
+        return self._life.health()
 
     async def stats(self) -> BackendStats:
         """Return vLLM's own counters and gauges as of its last step."""
@@ -136,12 +126,9 @@ class EmbeddingBackendAdapter:
     async def close(self) -> None:
         """Fail what is pending and end vLLM's processes; idempotent. A start in progress is waited for."""
         self._closing = True
-        if self._state == "starting":
+        if self._life.state == "starting":
             await self._start_over.wait()
-        if self._state != "failed":
-            self._state = "closed"
-        await self._stop()
-        self._state = "closed"
+        await self._life.close(self._stop)
 
     async def _start(self, executor: ThreadPoolExecutor) -> _Running:
         loop = asyncio.get_running_loop()
@@ -212,7 +199,6 @@ class EmbeddingBackendAdapter:
             executor.shutdown(wait=True, cancel_futures=True)
 
     def _ready(self) -> _Running:
-        if self._state != "ready" or self._running is None:
-            detail = f": {self._reason}" if self._reason else ""
-            raise BackendUnavailable(f"the vLLM embedding backend is {self._state}{detail}")
+        self._life.require_ready()
+        assert self._running is not None
         return self._running
