@@ -37,7 +37,7 @@ def test_generate(isolation: str) -> None:
 
 def test_serve_refuses_a_kv_format_that_it_cannot_keep() -> None:
     done = run(
-        "-m", "sage_infer", "serve", "--model", "demo", "--port", "0", "--kv-schema", "preset=fp8", *QUICK
+        "-m", "sage_infer", "serve", "--model", "demo", "--port", "0", "--kv-schema", "preset=int8", *QUICK
     )
     assert done.returncode != 0
     assert "Traceback" not in done.stderr.splitlines()[-1]

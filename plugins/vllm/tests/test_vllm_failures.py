@@ -21,7 +21,6 @@ from sage_infer_contracts.errors import (
     InvalidRequest,
     PluginIncompatible,
     SageInferError,
-    Unsupported,
 )
 from sage_infer_contracts.kv import parse_kv_schema
 from sage_infer_contracts.sampling import SamplingParams
@@ -109,17 +108,21 @@ async def test_a_pool_that_no_memory_holds(model_path: str) -> None:
     assert isinstance(error, CapacityExceeded), error
 
 
-@pytest.mark.parametrize("asked", ["preset=fp8", "preset=int8"])
-async def test_a_kv_format_that_the_platform_does_not_keep(model_path: str, asked: str) -> None:
-    error = await refused(unstarted(model_path, kv_schema=parse_kv_schema(asked)))
-    assert isinstance(error, (InvalidRequest, Unsupported)), error
+async def test_a_kv_format_that_the_engine_turns_out_not_to_keep(model_path: str) -> None:
+    asked = parse_kv_schema("dtype=fp8_e4m3,scale_granularity=token_head")
+    error = await refused(unstarted(model_path, kv_schema=asked))
+    assert isinstance(error, InvalidRequest)
+    assert "scale_granularity: asked token_head, got tensor" in str(error)
 
 
-async def test_a_kv_format_is_honoured_to_the_field(model_path: str) -> None:
-    asked = parse_kv_schema("preset=fp32,page_size=64")
+@pytest.mark.parametrize("preset", ["fp32", "fp8"])
+async def test_a_kv_format_is_honoured_to_the_field(model_path: str, preset: str) -> None:
+    asked = parse_kv_schema(f"preset={preset},page_size=64")
     async with started(model_path, kv_schema=asked) as backend:
-        assert asked.mismatches(backend.get_kv_schema()) == []
-        assert backend.get_kv_schema().page_size == 64
+        schema, report = backend.get_kv_schema(), await backend._engine.kv_report()
+        assert asked.mismatches(schema) == []
+        assert schema.page_size == 64
+        assert schema.block_bytes * report["num_blocks"] == report["tensor_bytes"]
         prefilled = await backend.prefill([[1] * 65], request_id="p", params=LONG)
         assert (await backend.stats()).blocks_held == 2
         await backend.release(prefilled.states[0])

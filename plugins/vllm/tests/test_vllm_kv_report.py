@@ -26,14 +26,14 @@ def group(**facts: Any) -> dict[str, Any]:
         "isa": None,
     }
     merged = {**base, **facts}
-    width = {"float32": 4, "bfloat16": 2, "float8_e4m3fn": 1}.get(merged["dtype"], 4)
+    width = {"float32": 4, "bfloat16": 2, "float8_e4m3fn": 1, "uint8": 1}.get(merged["dtype"], 4)
     values = merged["head_size_v"] or 0
     bytes_ = merged["block_size"] * merged["num_kv_heads"] * (merged["head_size"] + values) * width
     return {"page_size_bytes": bytes_, **merged}
 
 
-def report(*groups: dict[str, Any], view_order: list[int] = HBN) -> dict[str, Any]:
-    return {"num_blocks": 10, "layer_view_order": view_order, "groups": list(groups)}
+def report(*groups: dict[str, Any], view_order: list[int] = HBN, cache: str = "auto") -> dict[str, Any]:
+    return {"num_blocks": 10, "cache_dtype": cache, "layer_view_order": view_order, "groups": list(groups)}
 
 
 def test_a_plain_model_is_described_to_the_byte() -> None:
@@ -86,6 +86,12 @@ def test_what_no_schema_says_is_not_described(unlike: dict[str, Any]) -> None:
         schema_of(report(unlike))
 
 
+@pytest.mark.parametrize(("cache", "dtype"), [("fp8", "fp8_e4m3"), ("fp8_e5m2", "fp8_e5m2")])
+def test_floats_held_as_bytes_are_named(cache: str, dtype: str) -> None:
+    schema = schema_of(report(group(dtype="uint8"), cache=cache))
+    assert (schema.dtype, schema.scale_granularity) == (dtype, "tensor")
+
+
 def test_blocks_of_two_sizes_are_not_described() -> None:
     with pytest.raises(Unsupported, match="blocks take"):
         schema_of(report(group(), group(block_size=64)))
@@ -93,4 +99,4 @@ def test_blocks_of_two_sizes_are_not_described() -> None:
 
 def test_no_groups_is_no_kv() -> None:
     with pytest.raises(Unsupported, match="keeps no KV"):
-        schema_of({"num_blocks": 1, "layer_view_order": None, "groups": []})
+        schema_of({"num_blocks": 1, "cache_dtype": "auto", "layer_view_order": None, "groups": []})

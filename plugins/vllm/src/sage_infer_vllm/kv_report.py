@@ -16,8 +16,10 @@ _DTYPES = {
     "bfloat16": "bf16",
     "float8_e4m3fn": "fp8_e4m3",
     "float8_e5m2": "fp8_e5m2",
-    "int8": "int8",
 }
+_FP8_AS_BYTES = {"fp8": "fp8_e4m3", "fp8_e4m3": "fp8_e4m3", "fp8_e5m2": "fp8_e5m2"}
+"""vLLM holds some 8-bit floats in byte tensors; which ones is in the name of its cache dtype."""
+
 _AXES_INSIDE: dict[str, tuple[Axis, ...]] = {"CPU_ATTN": ("kv", "token", "dim")}
 """Where a kernel keeps K and V of a block apart, before its tokens; others keep K beside V in each token."""
 
@@ -39,6 +41,7 @@ class KVReporting:
         tensors = list(self.model_runner.kv_caches)
         return {
             "num_blocks": config.num_blocks,
+            "cache_dtype": str(self.model_runner.cache_config.cache_dtype),
             "layer_view_order": None if layout is None else list(layout.layer_view_order),
             "groups": [
                 _group(group) | _kernel(kernels)
@@ -81,7 +84,7 @@ def schema_of(report: dict[str, Any]) -> KVCacheSchema:
     if not groups:
         raise Unsupported("this model keeps no KV")
     for group in groups:
-        _require_plain(group)
+        _require_plain(group, report["cache_dtype"])
     first = groups[0]
     described = tuple(
         KVGroup(
@@ -94,8 +97,11 @@ def schema_of(report: dict[str, Any]) -> KVCacheSchema:
         )
         for group in groups
     )
+    dtype = _dtype(first, report["cache_dtype"])
     schema = KVCacheSchema(
-        dtype=_DTYPES[first["dtype"]],  # type: ignore[arg-type]
+        dtype=dtype,  # type: ignore[arg-type]
+        # vLLM's fp8 has one scale for K and one for V of a layer, outside the pages.
+        scale_granularity="tensor" if str(dtype).startswith("fp8") else "none",
         page_size=first["block_size"],
         num_layers=sum(group["layers"] for group in groups),
         num_heads=first["num_kv_heads"],
@@ -111,10 +117,16 @@ def schema_of(report: dict[str, Any]) -> KVCacheSchema:
     return schema
 
 
-def _require_plain(group: dict[str, Any]) -> None:
-    if group["spec"] not in _KINDS or group["dtype"] not in _DTYPES:
+def _dtype(group: dict[str, Any], cache_dtype: str) -> str | None:
+    if group["dtype"] == "uint8":
+        return _FP8_AS_BYTES.get(cache_dtype)
+    return _DTYPES.get(group["dtype"])
+
+
+def _require_plain(group: dict[str, Any], cache_dtype: str) -> None:
+    if group["spec"] not in _KINDS or _dtype(group, cache_dtype) is None:
         raise Unsupported(
-            f"no KV schema describes vLLM's {group['spec']} in {group['dtype'] or 'its own format'}"
+            f"no KV schema describes vLLM's {group['spec']} in {group['dtype'] or 'its own format'} ({cache_dtype})"
         )
     values = 0 if group["spec"] == _LATENT else group["head_size"]
     if group["head_size_v"] not in (None, values):

@@ -8,7 +8,6 @@ from typing import Literal
 import attrs
 
 from sage_infer_contracts.backend import BackendConfig
-from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.errors import InvalidRequest, Unsupported
 from sage_infer_contracts.kv import KVSchemaRequest
 from sage_infer_contracts.launch import EngineLaunchPlan
@@ -22,7 +21,6 @@ DEFAULT_BATCH_SIZE = 32
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _KV_DTYPES = {"fp16": "float16", "bf16": "bfloat16", "fp8_e4m3": "fp8_e4m3", "fp8_e5m2": "fp8_e5m2"}
-_KV_TOKEN_HEAD_DTYPES = {"int8": "int8_per_token_head", "int4": "int4_per_token_head"}
 
 
 @attrs.frozen(slots=True)
@@ -124,13 +122,11 @@ def _kv_arguments(asked: KVSchemaRequest, dtype: str) -> dict[str, EngineArgumen
         arguments["block_size"] = asked.page_size
     if asked.dtype is None or _DTYPES.get(asked.dtype) == dtype:
         return arguments
-    table = _KV_TOKEN_HEAD_DTYPES if asked.scale_granularity == "token_head" else _KV_DTYPES
-    if asked.dtype not in table:
+    if asked.dtype not in _KV_DTYPES:
         raise Unsupported(
-            f"vLLM cannot store KV as {asked.dtype} with scales per {asked.scale_granularity or 'none'} "
-            f"when the model computes in {dtype}",
-            capability=Capability.BACKEND_GENERATE,
+            f"vLLM cannot store KV as {asked.dtype}, as far as a KV schema can say it, when the model computes in "
+            f"{dtype}; it can as {', '.join(_KV_DTYPES)}",
             param="kv_schema",
         )
-    arguments["kv_cache_dtype"] = table[asked.dtype]
+    arguments["kv_cache_dtype"] = _KV_DTYPES[asked.dtype]
     return arguments
