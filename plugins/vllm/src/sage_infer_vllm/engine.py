@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 from sage_infer_contracts.backend import BackendConfig
@@ -14,6 +15,7 @@ from sage_infer_contracts.errors import BackendUnavailable, DeviceUnavailable, I
 from sage_infer_contracts.launch import EngineLaunchPlan
 
 from .errors import ENGINE_DIED, start_error
+from .importing import collector_paused
 from .kv_report import REPORT_METHOD, WORKER_EXTENSION
 from .launch import Launch, Runner, launch_of
 from .options import EngineOptions
@@ -120,6 +122,12 @@ class Engine:
             raise start_error(error, log.cause()) from error
 
     def _start_llm(self) -> Any:
+        with collector_paused():
+            launch = self._prepare()
+        return launch(disable_log_stats=True, stat_loggers=[self.counters.factory()])
+
+    def _prepare(self) -> Callable[..., Any]:
+        """Import vLLM and check the settings; return what starts its processes."""
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.platforms import current_platform
@@ -138,9 +146,7 @@ class Engine:
         )
         config = arguments.create_engine_config()
         self.can_park = self._park and _add_parking(config)
-        return AsyncLLM.from_vllm_config(
-            config, disable_log_stats=True, stat_loggers=[self.counters.factory()]
-        )
+        return partial(AsyncLLM.from_vllm_config, config)
 
 
 def _require_platform(platform: Any, wanted: str) -> None:

@@ -17,6 +17,7 @@ from sage_infer_contracts.engines.sentence_folder import EncoderFolder, read_fol
 from sage_infer_contracts.engines.texts import most_tokens
 from sage_infer_contracts.errors import DeviceUnavailable, InvalidRequest, Unsupported
 
+from ..importing import collector_paused
 from .options import EmbeddingOptions
 
 _POSITIONS_AFTER_PADDING = frozenset(
@@ -54,7 +55,8 @@ def load_texts(config: BackendConfig, options: EmbeddingOptions) -> Texts:
     """
     folder = read_folder(Path(config.model.path), pooling=options.pooling, normalize=options.normalize)
     try:
-        from transformers import AutoConfig, AutoTokenizer
+        with collector_paused():
+            from transformers import AutoConfig, AutoTokenizer
     except (ImportError, OSError) as error:
         raise DeviceUnavailable(
             f"transformers, which vLLM brings, cannot be imported: {error}", reason="import_error"
