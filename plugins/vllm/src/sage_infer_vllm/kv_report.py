@@ -47,7 +47,6 @@ class KVReporting:
                 _group(group) | _kernel(kernels)
                 for group, kernels in zip(config.kv_cache_groups, self.model_runner.attn_groups, strict=False)
             ],
-            "tensor_shapes": [list(tensor.shape) for tensor in tensors],
             "tensor_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         }
 
