@@ -101,6 +101,7 @@ class Requests:
             await self._engine.resume(sequence.engine_id, mark)
         except BaseException as error:
             self._fail([sequence], error)
+            await self.abort([sequence])  # its lease is over, so nothing else would
             if isinstance(error, Exception):
                 raise request_error(error) from error
             raise
@@ -115,13 +116,20 @@ class Requests:
 
     async def abort(self, sequences: Iterable[Sequence]) -> None:
         """Tell the engine to drop sequences; each that has not ended gets its last event before this returns."""
-        names = []
+        known, handed_over = [], []
         for sequence in sequences:
             sequence.unwanted = True
             if sequence.engine_id:
-                names.append(sequence.engine_id)
-        if names and not self._engine.died:
-            await self._engine.llm.abort(names, internal=True)
+                known.append(sequence.engine_id)
+            else:
+                # Perhaps on its way: vLLM then knows it by our name. What it does not know it ignores.
+                handed_over.append(sequence.request_id)
+        if self._engine.died:
+            return
+        if known:
+            await self._engine.llm.abort(known, internal=True)
+        if handed_over:
+            await self._engine.llm.abort(handed_over)
 
     async def close(self, error: SageInferError) -> None:
         """End what is pending with ``error``; the engine is about to go."""
