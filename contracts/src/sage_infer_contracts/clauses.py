@@ -64,7 +64,7 @@ _ALL = (
     Clause("KV-07", "KVStoreTier", "a block lost for any reason is reported to the owner"),
     Clause("KV-08", "KVStoreTier", "keys of one namespace are invisible in another"),
     Clause("EV-01", "EvictionPolicy", "victims are resident and unpinned"),
-    Clause("EV-02", "EvictionPolicy", "exactly count victims, or None with no state change"),
+    Clause("EV-02", "EvictionPolicy", "exactly count victims, or None with no state change; None only while fewer may leave"),
     Clause("EV-03", "EvictionPolicy", "prefix-closed: never a block whose resident child stays"),
     Clause("EV-04", "EvictionPolicy", "deterministic given the event history"),
     Clause("EV-05", "EvictionPolicy", "cost per event does not grow with the resident set (amortised O(log n) at worst)"),
@@ -83,6 +83,7 @@ _ALL = (
     Clause("PK-05", "Package", "safe to create, close and re-create; safe under spawn and fork-server"),
     Clause("PK-06", "Package", "declares the tested version window of what it adapts"),
     Clause("PK-07", "Package", "the driver that runs is the one that was named"),
+    Clause("PK-08", "Package", "what it prints stays bounded, whatever it is asked", None, "SHOULD"),
 )  # fmt: skip
 CLAUSES: dict[str, Clause] = {clause.id: clause for clause in _ALL}
 """All clauses, by id, in the order of the contract."""

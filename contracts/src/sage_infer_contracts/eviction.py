@@ -56,7 +56,8 @@ class EvictionPolicy(Protocol):
     def victims(self, count: int) -> Sequence[ContentKey] | None:
         """Propose exactly ``count`` blocks to evict, or None; nothing changes until :meth:`discard`.
 
-        EV-01: victims MUST be resident and unpinned. EV-02: exactly ``count``, or None without a state change.
+        EV-01: victims MUST be resident and unpinned. EV-02: exactly ``count``, or None without a state change, and
+        None only while fewer than ``count`` may leave.
         EV-03: MUST be prefix-closed: never a block whose resident child stays.
         """
         ...

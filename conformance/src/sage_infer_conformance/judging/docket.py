@@ -1,0 +1,155 @@
+"""Judges histories step by step, and adds up what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from sage_infer_contracts.certification import ClauseResult, Verdict, Witness
+from sage_infer_contracts.clauses import CLAUSES
+
+from ..history.files import Header, dump
+from ..history.steps import Output, Raised, Residue, Step
+from .rules import Check, Model, Rule, Stated
+
+_STORY_STEPS = 24
+
+
+@attrs.define(slots=True)
+class _Tally:
+    held: int = 0
+    refused: int = 0
+    witness: Witness | None = None
+
+
+@attrs.define(slots=True)
+class Case:
+    """One history under judgement: the steps so far and the model they lead to."""
+
+    header: Header
+    model: Model
+    steps: list[Step] = attrs.field(factory=list)
+
+
+class Docket:
+    """All findings of one run. Fed by one thread, a case at a time."""
+
+    def __init__(self, rules: Sequence[Rule], stated: Sequence[Stated] = ()) -> None:
+        self._rules = tuple(rules)
+        self._stated = tuple(stated)
+        self._tallies = {rule.clause: _Tally() for rule in rules}
+        self._of_steps = [(rule.judge, self._tallies[rule.clause]) for rule in rules if rule.of == "step"]
+        self._fatal: str | None = None
+        self._process_steps = 0
+        self.capabilities: set[str] = set()
+        self.histories = 0
+        self.steps = 0
+
+    def open(self, header: Header, model: Model) -> Case:
+        """Begin a history."""
+        self.histories += 1
+        return Case(header, model)
+
+    def add(self, case: Case, step: Step) -> bool:
+        """Judge ``step`` and take it into the history; True if a rule is broken by it."""
+        self.steps += 1
+        self._process_steps += 1
+        case.steps.append(step)
+        self.capabilities.update(step.capabilities or ())
+        broken = False
+        for judge, tally in self._of_steps:
+            broken = _count(tally, judge(case.model, step), case) or broken
+        if step.error is not None and step.error.fate is not None and self._fatal is None:
+            self._fatal = f"{case.header.scenario}: {step.story()}"
+        case.model.apply(step)
+        return broken
+
+    def close(self, case: Case, residue: Residue) -> None:
+        """End a history and judge what it left behind."""
+        for rule in self._rules:
+            if rule.of == "history":
+                _count(self._tallies[rule.clause], rule.judge(case.model, residue), case)
+
+    def end_process(self, output_bytes: int, tail: bytes) -> None:
+        """Judge what a process printed while it played."""
+        output = Output(bytes=output_bytes, steps=self._process_steps, tail=tail[-200:].decode(errors="replace"))
+        self._process_steps = 0
+        for rule in self._rules:
+            if rule.of == "process":
+                _count(self._tallies[rule.clause], rule.judge(None, output), None)
+
+    def note_death(self, how: Raised) -> None:
+        """Take note of a process that died outside any step."""
+        self._fatal = self._fatal or f"outside a step: {how}"
+        _count(self._tallies["PK-04"], [Check(f"the subject took its process with it: {how}")], None)
+
+    def results(self, *, floors: bool = True) -> tuple[ClauseResult, ...]:
+        """Return the verdict on each clause, in the order of the rules; ``floors`` off asks for no minimum."""
+        found = [self._result(rule, floors) for rule in self._rules]
+        tested = {rule.clause for rule in self._rules}
+        return (*found, *(_stated(item) for item in self._stated if item.clause not in tested))
+
+    def _result(self, rule: Rule, floors: bool) -> ClauseResult:
+        tally = self._tallies[rule.clause]
+        verdict, reason = _verdict(tally, rule, floors)
+        if verdict == "thin" and self._fatal is not None:
+            verdict, reason = "error", f"cut short: {self._fatal}"
+        return ClauseResult(
+            clause=rule.clause,
+            level=rule.promise.level,
+            proof=rule.proof,
+            verdict=verdict,
+            evaluations=tally.held,
+            refusals=tally.refused,
+            floor=rule.floor,
+            reason=reason,
+            witness=tally.witness,
+        )
+
+
+def _count(tally: _Tally, found: Iterable[Check], case: Case | None) -> bool:
+    """Add findings up; True if one of them says that the clause is broken."""
+    broken = False
+    for one in found:
+        if one.refused:
+            tally.refused += 1
+            continue
+        tally.held += 1
+        if one.says is not None:
+            broken = True
+            _keep(tally, case, one.says)
+    return broken
+
+
+def _keep(tally: _Tally, case: Case | None, says: str) -> None:
+    """Keep the shortest history that breaks the clause."""
+    if case is None or not case.steps:
+        tally.witness = tally.witness or Witness(scenario="the process", says=says, step=0, story=())
+        return
+    at = len(case.steps) - 1
+    if tally.witness is None or at < tally.witness.step:
+        story, lines = tuple(tell(case.steps)), tuple(dump(case.header, case.steps))
+        tally.witness = Witness(scenario=case.header.scenario, says=says, step=at, story=story, history=lines)
+
+
+def tell(steps: Sequence[Step]) -> list[str]:
+    """Return the last steps as numbered lines."""
+    first = max(0, len(steps) - _STORY_STEPS)
+    head = [f"({first} steps before)"] if first else []
+    return head + [f"{number}. {step.story()}" for number, step in enumerate(steps[first:], start=first + 1)]
+
+
+def _verdict(tally: _Tally, rule: Rule, floors: bool) -> tuple[Verdict, str | None]:
+    if tally.witness is not None:
+        return "violated", None
+    if tally.refused and not tally.held:
+        return "refused", None
+    if tally.held < (rule.floor if floors else 1):
+        return "thin", f"evaluated {tally.held} times, {rule.floor} are needed"
+    return "held", None
+
+
+def _stated(item: Stated) -> ClauseResult:
+    level = CLAUSES[item.clause].level
+    return ClauseResult(clause=item.clause, level=level, proof="stated", verdict="stated", reason=item.reason)

@@ -1,0 +1,1 @@
+"""Eviction policies: EV-01 to EV-07."""

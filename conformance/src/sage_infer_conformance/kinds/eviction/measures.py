@@ -1,0 +1,127 @@
+"""What is measured of a policy: the time an event takes and the memory its state needs."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+from sage_infer_contracts.content import ContentKey
+from sage_infer_contracts.eviction import BlockInfo, EvictionPolicy
+
+from .steps import Cost
+
+Make = Callable[[int], EvictionPolicy]
+_CHAIN = 8
+_REPEATS = 5
+
+
+def _keys() -> Iterator[ContentKey]:
+    return (ContentKey(number.to_bytes(32, "big")) for number in itertools.count(1))
+
+
+def _fill(policy: EvictionPolicy, count: int, keys: Iterator[ContentKey], chained: bool) -> list[BlockInfo]:
+    """Admit ``count`` blocks, flat or in chains of eight, and return them in order."""
+    blocks: list[BlockInfo] = []
+    for number in range(count):
+        depth = number % _CHAIN if chained else 0
+        parent = blocks[-1].key if depth else None
+        block = BlockInfo(key=next(keys), size_bytes=4096, depth=depth, parent=parent, tokens=16)
+        policy.admit(block)
+        blocks.append(block)
+    return blocks
+
+
+def _timed(work: Callable[[], None]) -> float:
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began
+
+
+def _turnover(policy: EvictionPolicy, keys: Iterator[ContentKey], events: int) -> Callable[[], None]:
+    """Victim out, fresh block in: what a full tier does all day."""
+
+    def work() -> None:
+        for _ in range(events):
+            for key in policy.victims(1) or ():
+                policy.discard(key)
+                policy.admit(BlockInfo(key=next(keys), size_bytes=4096, depth=0))
+
+    return work
+
+
+def _uses(policy: EvictionPolicy, names: list[ContentKey]) -> dict[str, Callable[[], None]]:
+    def touches() -> None:
+        for key in names:
+            policy.touch(key)
+
+    def pins() -> None:
+        for key in names:
+            policy.pin(key)
+        for key in names:
+            policy.unpin(key)
+
+    def questions() -> None:
+        for _ in names:
+            policy.victims(1)
+
+    return {"touch": touches, "pin and unpin": pins, "victims(1)": questions}
+
+
+def _costs_at(make: Make, capacity: int, shape: str, events: int) -> dict[str, float]:
+    """Return microseconds per event, the best of several rounds, at ``capacity`` blocks."""
+    policy, keys = make(capacity), _keys()
+    blocks = _fill(policy, capacity, keys, chained=shape == "chains")
+    if shape == "pinned":
+        pinned = capacity * 3 // 4
+        for block in blocks[:pinned]:
+            policy.pin(block.key)
+        blocks = blocks[pinned:]
+    names = [blocks[number * len(blocks) // events].key for number in range(events)]
+    works = {**_uses(policy, names), "victims(1), discard and admit": _turnover(policy, keys, events)}
+    # The turnover removes blocks that the others name, so it comes last.
+    return {name: min(_timed(work) for _ in range(_REPEATS)) / events * 1e6 for name, work in works.items()}
+
+
+def event_costs(make: Make, capacities: tuple[int, int], shape: str, events: int) -> tuple[Cost, ...]:
+    """Time ``events`` events of each sort on policies of both capacities, filled first, by this thread's CPU time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        small, large = (_costs_at(make, capacity, shape, events) for capacity in capacities)
+    finally:
+        if collecting:
+            gc.enable()
+    return tuple(Cost(event=name, small_us=small[name], large_us=large[name]) for name in small)
+
+
+def state_bytes(make: Make, capacity: int, rounds: int) -> tuple[int, ...]:
+    """Return the bytes allocated since the policy was made, after each round of churn from the second on."""
+    stranger = ContentKey(b"\xff" * 32)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        policy, keys = make(capacity), _keys()
+        _fill(policy, capacity, keys, chained=True)
+        sizes: list[int] = []
+        for _ in range(rounds):
+            for _ in range(4 * capacity):
+                _churn_one(policy, next(keys), stranger)
+                policy.touch(next(keys))
+            gc.collect()
+            sizes.append(tracemalloc.get_traced_memory()[0] - before)
+        return tuple(sizes[1:])
+    finally:
+        tracemalloc.stop()
+
+
+def _churn_one(policy: EvictionPolicy, key: ContentKey, stranger: ContentKey) -> None:
+    for victim in policy.victims(1) or ():
+        policy.pin(victim)
+        policy.unpin(victim)
+        policy.touch(stranger)
+        policy.discard(victim)
+        policy.admit(BlockInfo(key=key, size_bytes=4096, depth=0))
+        policy.touch(key)

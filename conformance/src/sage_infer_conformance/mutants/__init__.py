@@ -1,0 +1,1 @@
+"""Broken plugins, each with one realistic fault, that prove the rules: see :mod:`.matrix`."""

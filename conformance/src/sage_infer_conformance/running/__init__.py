@@ -1,0 +1,1 @@
+"""Runs subjects in processes of their own, and survives whatever they do there."""

@@ -1,0 +1,37 @@
+"""Carries out recorded commands against a fresh subject in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sage_infer_contracts.errors import error_from_wire
+
+from ..history.steps import Command
+from .messages import Bye, Done, Job, Refusal
+from .process import ChildProcess
+
+_DEADLINE_S = 60.0
+_MEMORY_BYTES = 4 * 1024**3
+
+
+def play_again(
+    subject: str, commands: Sequence[Command], *, hash_seed: int = 0, leaping_clock: bool = False
+) -> list[str]:
+    """Return the steps, as JSON lines, that ``commands`` lead to now.
+
+    Raises :class:`~sage_infer_conformance.running.process.Died` when the subject takes its process with it.
+    """
+    job = Job(
+        subject=subject, commands=tuple(command.model_dump_json() for command in commands), leaping_clock=leaping_clock
+    )
+    steps: list[str] = []
+    environment = {"PYTHONHASHSEED": str(hash_seed)}
+    with ChildProcess(job, memory_limit_bytes=_MEMORY_BYTES, environment=environment) as child:
+        while True:
+            message = child.next_message(_DEADLINE_S)
+            if isinstance(message, Refusal):
+                raise error_from_wire(message.error)
+            if isinstance(message, Done):
+                steps.append(message.step)
+            elif isinstance(message, Bye):
+                return steps

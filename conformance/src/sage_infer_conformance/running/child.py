@@ -1,0 +1,181 @@
+"""The child: finds the subject, plays scenarios or commands against it, and tells every step before it ends.
+
+Run as ``python -m sage_infer_conformance.running.child DESCRIPTOR`` with the job on standard input. Standard output
+and error belong to the subject; what is told goes to the descriptor.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+from typing import TextIO
+
+import psutil
+
+from sage_infer_contracts.certification import SubjectFacts
+from sage_infer_contracts.errors import SageInferError, error_to_wire
+
+from ..history.files import Header
+from ..history.steps import Command, Residue, Step
+from ..judging.docket import Docket
+from ..kinds.suite import Choices, Driver, Play, Scenario, Suite
+from ..kinds.table import suite_of
+from .choices import draw_examples
+from .clock import leap
+from .messages import Begin, Bye, Doing, Done, End, Hello, Job, Message, Part, Refusal
+from .subjects import Found, find_subject
+
+
+class Teller:
+    """Writes messages; every line is out before the subject gets the next command."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def tell(self, message: Message) -> None:
+        """Send one message."""
+        self._stream.write(message.model_dump_json() + "\n")
+        self._stream.flush()
+
+
+class Performance:
+    """Plays the parts of a job against one subject."""
+
+    def __init__(self, job: Job, found: Found, teller: Teller) -> None:
+        self._job = job
+        self._found = found
+        self._suite: Suite = suite_of(found.subject.kind)
+        self._teller = teller
+
+    def play_parts(self) -> None:
+        """Draw every part's examples."""
+        scenarios = {scenario.name: scenario for scenario in self._suite.scenarios}
+        for number, part in enumerate(self._job.parts):
+            self._play_part(number, part, scenarios[part.scenario])
+
+    def _play_part(self, number: int, part: Part, scenario: Scenario) -> None:
+        drawn = 0
+
+        def example(choices: Choices) -> bool:
+            nonlocal drawn
+            self._teller.tell(Begin(part=number, example=drawn))
+            drawn += 1
+            return self._one_history(scenario, choices)
+
+        draw_examples(self._job.mode, part.seed, part.examples, example)
+
+    def _one_history(self, scenario: Scenario, choices: Choices) -> bool:
+        """Play one history; True if a rule was broken in it."""
+        before = _Possessions.now()
+        header = Header(kind=self._suite.kind, subject=self._job.subject, scenario=scenario.name)
+        docket = Docket(self._suite.rules)
+        case = docket.open(header, self._suite.make_model())
+        driver = self._suite.make_driver(self._found.subject, self._job.subject)
+        broken = False
+
+        def do(command: Command) -> Step:
+            nonlocal broken
+            step = self._carry_out(driver, command)
+            if self._job.mode == "develop":
+                broken = docket.add(case, step) or broken
+            else:
+                case.model.apply(step)
+            return step
+
+        try:
+            scenario.play(Play(choices, case.model, do))
+        finally:
+            driver.close()
+            self._teller.tell(End(residue=before.residue()))
+        return broken
+
+    def play_commands(self) -> None:
+        """Carry out the commands that were given, in order."""
+        driver = self._suite.make_driver(self._found.subject, self._job.subject)
+        before = _Possessions.now()
+        self._teller.tell(Begin(part=0, example=0))
+        try:
+            for line in self._job.commands:
+                self._carry_out(driver, self._suite.command(line))
+        finally:
+            driver.close()
+            self._teller.tell(End(residue=before.residue()))
+
+    def _carry_out(self, driver: Driver, command: Command) -> Step:
+        self._teller.tell(Doing(command=command.model_dump_json()))
+        step: Step = driver.execute(command)
+        self._teller.tell(Done(step=step.model_dump_json(exclude_none=True)))
+        return step
+
+
+class _Possessions:
+    """What this process holds, to tell what a history left behind."""
+
+    def __init__(self, threads: set[int | None], files: int, children: set[int]) -> None:
+        self._threads, self._files, self._children = threads, files, children
+
+    @classmethod
+    def now(cls) -> _Possessions:
+        """Count."""
+        process = psutil.Process()
+        threads = {thread.ident for thread in threading.enumerate()}
+        return cls(threads, process.num_fds(), {child.pid for child in process.children(recursive=True)})
+
+    def residue(self) -> Residue:
+        """Return what is there now and was not then. Garbage is collected first."""
+        gc.collect()
+        threads = [thread for thread in threading.enumerate() if thread.ident not in self._threads]
+        for thread in threads:
+            thread.join(timeout=1.0)
+        now = _Possessions.now()
+        return Residue(
+            threads=tuple(sorted(thread.name for thread in threads if thread.is_alive())),
+            open_files=max(0, now._files - self._files),
+            child_processes=len(now._children - self._children),
+        )
+
+
+def facts_of(name: str, found: Found) -> SubjectFacts:
+    """Describe the subject without creating it."""
+    distribution = found.distribution
+    return SubjectFacts(
+        name=name,
+        kind=found.subject.kind,
+        target=found.target,
+        distribution=distribution.name if distribution else None,
+        version=distribution.version if distribution else None,
+        record_digest=found.record_digest,
+    )
+
+
+def run_job(job: Job, teller: Teller) -> None:
+    """Do the whole job."""
+    if job.leaping_clock:
+        leap()
+    try:
+        found = find_subject(job.subject, job.kind)
+    except SageInferError as error:
+        teller.tell(Refusal(error=error_to_wire(error)))
+        return
+    teller.tell(Hello(facts=facts_of(job.subject, found)))
+    performance = Performance(job, found, teller)
+    if job.commands:
+        performance.play_commands()
+    else:
+        performance.play_parts()
+    teller.tell(Bye())
+
+
+def main() -> None:
+    """Read the job and do it; then end at once, whatever the subject left running."""
+    descriptor = int(sys.argv[1])
+    job = Job.model_validate_json(sys.stdin.read())
+    with os.fdopen(descriptor, "w", encoding="utf-8", buffering=1 << 16) as stream:
+        run_job(job, Teller(stream))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What a conformance run leaves behind: a verdict per clause, with its evidence, as data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+
+from .clauses import Level
+from .wire import FrozenModel, WireModel
+
+Proof = Literal["exact", "sampled", "timed", "stated"]
+"""How a clause is shown. ``exact``: a counter-example would be certain; ``sampled``: as good as the cases that were
+drawn; ``timed``: by a clock, with a margin; ``stated``: written down and not tested."""
+
+Verdict = Literal["held", "violated", "refused", "waived", "thin", "error", "stated"]
+"""``held``: evaluated often enough, never broken. ``refused``: the capability is not declared, and the call answered
+``Unsupported`` as it must. ``waived``: broken, and the plugin says so in its ``deviations.toml``. ``thin``: evaluated
+less often than the floor, so nothing is claimed. ``error``: the subject crashed, hung or grew out of bounds."""
+
+Mode = Literal["develop", "certify", "soak"]
+
+
+class Witness(FrozenModel):
+    """A history in which a clause was broken, and where."""
+
+    scenario: str
+    says: str = Field(description="what is wrong, in one sentence")
+    step: NonNegativeInt = Field(description="index of the step at which it shows")
+    story: tuple[str, ...] = Field(description="the steps up to there, one line each")
+    history: tuple[str, ...] = Field(default=(), description="the same as JSON lines, for replay")
+
+
+class ClauseResult(FrozenModel):
+    """The verdict on one clause."""
+
+    clause: str
+    level: Level
+    proof: Proof
+    verdict: Verdict
+    evaluations: NonNegativeInt = 0
+    refusals: NonNegativeInt = 0
+    floor: NonNegativeInt = 0
+    reason: str | None = Field(default=None, description="why it is stated, waived, thin or an error")
+    witness: Witness | None = None
+
+    @property
+    def passes(self) -> bool:
+        """Whether a certificate can be given in spite of, or because of, this verdict."""
+        return self.verdict in ("held", "refused", "waived", "stated")
+
+
+class SubjectFacts(FrozenModel):
+    """What was judged."""
+
+    name: str
+    kind: str
+    target: str = Field(description="module:attribute, or file:attribute")
+    distribution: str | None = None
+    version: str | None = None
+    record_digest: str | None = Field(default=None, description="SHA-256 of the distribution's RECORD")
+    capabilities: tuple[str, ...] = ()
+    device: str = Field(default="simulated", description="device that took part; 'simulated' where none did")
+
+
+class ConformanceReport(WireModel):
+    """One run of the kit over one subject. Same seed, same verdicts and counts."""
+
+    subject: SubjectFacts
+    mode: Mode
+    seed: int
+    command: str
+    results: tuple[ClauseResult, ...]
+    environment: dict[str, str] = Field(description="versions of the contract, the kit, Hypothesis and Python; host")
+    histories: NonNegativeInt = 0
+    steps: NonNegativeInt = 0
+    seconds: NonNegativeFloat = 0.0
+    started_at: str = Field(description="UTC, ISO 8601")
+    not_tested: tuple[str, ...] = Field(default=(), description="what this run says nothing about")
+
+    @property
+    def passed(self) -> bool:
+        """Whether every clause passes."""
+        return all(result.passes for result in self.results)
