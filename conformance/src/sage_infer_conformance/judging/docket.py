@@ -84,6 +84,10 @@ class Docket:
         self._fatal = self._fatal or f"outside a step: {how}"
         _count(self._tallies["PK-04"], [Check(f"the subject took its process with it: {how}")], None)
 
+    def is_broken(self, clause: str) -> bool:
+        """Say whether a history was found that breaks ``clause``."""
+        return clause in self._tallies and self._tallies[clause].witness is not None
+
     def results(self, *, floors: bool = True) -> tuple[ClauseResult, ...]:
         """Return the verdict on each clause, in the order of the rules; ``floors`` off asks for no minimum."""
         found = [self._result(rule, floors) for rule in self._rules]

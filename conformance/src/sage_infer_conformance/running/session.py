@@ -37,6 +37,8 @@ class Order:
     seed: int = 0
     scenarios: tuple[str, ...] = ()
     examples_percent: int = 100
+    until_broken: str | None = None
+    """Stop once this clause is found broken: enough for a mutant, never for a certificate."""
 
 
 @attrs.define(slots=True)
@@ -127,6 +129,9 @@ class _Session:
                         current = parts[message.part].scenario
                         left.update({part.scenario: 0 for part in parts[: message.part]})
                         left[current] -= 1
+                        if self._enough():
+                            left.clear()
+                            return None
                         self._begin(current, message.example)
                     else:
                         self._take(message)
@@ -136,6 +141,10 @@ class _Session:
             finally:
                 outcome.docket.end_process(child.output_bytes, child.output_tail)
         return None
+
+    def _enough(self) -> bool:
+        wanted, outcome = self._order.until_broken, self._outcome
+        return wanted is not None and outcome is not None and outcome.docket.is_broken(wanted)
 
     def _begin(self, scenario: str, example: int) -> None:
         outcome = self._outcome
