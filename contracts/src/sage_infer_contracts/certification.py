@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from .clauses import Level
 from .wire import FrozenModel, WireModel
@@ -63,14 +63,24 @@ class SubjectFacts(FrozenModel):
     device: str = Field(default="simulated", description="device that took part; 'simulated' where none did")
 
 
+class RunProfile(FrozenModel):
+    """How much was tried: what a run needs to be told to be done again."""
+
+    mode: Mode
+    histories: dict[str, PositiveInt] = Field(description="histories drawn for each scenario")
+    rules: tuple[str, ...] = Field(default=(), description="clauses that were asked for; empty: all of the kind")
+    deviations: str | None = Field(default=None, description="the file of waivers that was in force")
+
+
 class ConformanceReport(WireModel):
     """One run of the kit over one subject. Same seed, same verdicts and counts."""
 
     subject: SubjectFacts
-    mode: Mode
-    seed: int
-    command: str
+    profile: RunProfile
+    seed: NonNegativeInt
+    command: str = Field(description="what to type to have the same again")
     results: tuple[ClauseResult, ...]
+    problems: tuple[str, ...] = Field(default=(), description="why a run fails apart from its verdicts: bad waivers")
     environment: dict[str, str] = Field(description="versions of the contract, the kit, Hypothesis and Python; host")
     histories: NonNegativeInt = 0
     steps: NonNegativeInt = 0
@@ -80,5 +90,30 @@ class ConformanceReport(WireModel):
 
     @property
     def passed(self) -> bool:
-        """Whether every clause passes."""
-        return all(result.passes for result in self.results)
+        """Whether every clause passes and nothing else stands against it."""
+        return not self.problems and all(result.passes for result in self.results)
+
+
+class CertifiedClause(FrozenModel):
+    """The verdict on one clause, as a certificate keeps it."""
+
+    clause: str
+    level: Level
+    proof: Proof
+    verdict: Verdict
+    evaluations: NonNegativeInt = 0
+    refusals: NonNegativeInt = 0
+    floor: NonNegativeInt = 0
+    reason: str | None = Field(default=None, description="why it is stated or waived")
+
+
+class Certificate(WireModel):
+    """Given to a subject whose run in mode certify passed. Whoever doubts it runs it again and compares."""
+
+    subject: SubjectFacts
+    profile: RunProfile
+    seed: NonNegativeInt
+    command: str = Field(description="what to type to have the same again")
+    results: tuple[CertifiedClause, ...]
+    environment: dict[str, str] = Field(description="versions of the contract, the kit, Hypothesis and Python; host")
+    issued_at: str = Field(description="UTC, ISO 8601")

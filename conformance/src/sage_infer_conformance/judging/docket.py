@@ -14,6 +14,8 @@ from ..history.steps import Output, Raised, Residue, Step
 from .rules import Check, Model, Rule, Stated
 
 _STORY_STEPS = 24
+_KEPT_STEPS_OF_PROCESS = 2000
+"""What is kept of all that one process played, to show and to replay what only its whole output tells."""
 
 
 @attrs.define(slots=True)
@@ -33,15 +35,21 @@ class Case:
 
 
 class Docket:
-    """All findings of one run. Fed by one thread, a case at a time."""
+    """All findings of one run. Fed by one thread, a case at a time.
 
-    def __init__(self, rules: Sequence[Rule], stated: Sequence[Stated] = ()) -> None:
+    Of the histories that break a clause the shortest is kept; of two that are as long, the first, or with ``latest``
+    the last, which is the simpler one while Hypothesis shrinks.
+    """
+
+    def __init__(self, rules: Sequence[Rule], stated: Sequence[Stated] = (), *, latest: bool = False) -> None:
         self._rules = tuple(rules)
         self._stated = tuple(stated)
+        self._latest = latest
         self._tallies = {rule.clause: _Tally() for rule in rules}
         self._of_steps = [(rule.judge, self._tallies[rule.clause]) for rule in rules if rule.of == "step"]
         self._fatal: str | None = None
         self._process_steps = 0
+        self._process_cases: list[Case] = []
         self.capabilities: set[str] = set()
         self.histories = 0
         self.steps = 0
@@ -49,7 +57,10 @@ class Docket:
     def open(self, header: Header, model: Model) -> Case:
         """Begin a history."""
         self.histories += 1
-        return Case(header, model)
+        case = Case(header, model)
+        if self._process_steps < _KEPT_STEPS_OF_PROCESS:
+            self._process_cases.append(case)
+        return case
 
     def add(self, case: Case, step: Step) -> bool:
         """Judge ``step`` and take it into the history; True if a rule is broken by it."""
@@ -59,34 +70,58 @@ class Docket:
         self.capabilities.update(step.capabilities or ())
         broken = False
         for judge, tally in self._of_steps:
-            broken = _count(tally, judge(case.model, step), case) or broken
+            broken = self._count(tally, judge(case.model, step), [case]) or broken
         if step.error is not None and step.error.fate is not None and self._fatal is None:
             self._fatal = f"{case.header.scenario}: {step.story()}"
         case.model.apply(step)
         return broken
 
-    def close(self, case: Case, residue: Residue) -> None:
-        """End a history and judge what it left behind."""
+    def close(self, case: Case, residue: Residue) -> bool:
+        """End a history and judge what it left behind; True if a rule is broken by that."""
+        broken = False
         for rule in self._rules:
             if rule.of == "history":
-                _count(self._tallies[rule.clause], rule.judge(case.model, residue), case)
+                broken = (
+                    self._count(self._tallies[rule.clause], rule.judge(case.model, residue), [case]) or broken
+                )
+        return broken
 
     def end_process(self, output_bytes: int, tail: bytes) -> None:
         """Judge what a process printed while it played."""
-        output = Output(bytes=output_bytes, steps=self._process_steps, tail=tail[-200:].decode(errors="replace"))
-        self._process_steps = 0
+        output = Output(
+            bytes=output_bytes, steps=self._process_steps, tail=tail[-200:].decode(errors="replace")
+        )
+        cases = [case for case in self._process_cases if case.steps]
+        self._process_steps, self._process_cases = 0, []
         for rule in self._rules:
             if rule.of == "process":
-                _count(self._tallies[rule.clause], rule.judge(None, output), None)
+                self._count(self._tallies[rule.clause], rule.judge(None, output), cases)
 
     def note_death(self, how: Raised) -> None:
         """Take note of a process that died outside any step."""
         self._fatal = self._fatal or f"outside a step: {how}"
-        _count(self._tallies["PK-04"], [Check(f"the subject took its process with it: {how}")], None)
+        self._count(self._tallies["PK-04"], [Check(f"the subject took its process with it: {how}")], ())
 
     def is_broken(self, clause: str) -> bool:
         """Say whether a history was found that breaks ``clause``."""
         return clause in self._tallies and self._tallies[clause].witness is not None
+
+    def broken_clauses(self) -> tuple[str, ...]:
+        """Return every clause that was found broken, in the order of the rules."""
+        return tuple(clause for clause in self._tallies if self.is_broken(clause))
+
+    def absorb(self, other: Docket) -> None:
+        """Add the findings of another run of the same rules."""
+        for clause, tally in other._tallies.items():
+            mine = self._tallies[clause]
+            mine.held += tally.held
+            mine.refused += tally.refused
+            if tally.witness is not None and (mine.witness is None or tally.witness.step < mine.witness.step):
+                mine.witness = tally.witness
+        self._fatal = self._fatal or other._fatal
+        self.capabilities |= other.capabilities
+        self.histories += other.histories
+        self.steps += other.steps
 
     def results(self, *, floors: bool = True) -> tuple[ClauseResult, ...]:
         """Return the verdict on each clause, in the order of the rules; ``floors`` off asks for no minimum."""
@@ -111,30 +146,35 @@ class Docket:
             witness=tally.witness,
         )
 
+    def _count(self, tally: _Tally, found: Iterable[Check], cases: Sequence[Case]) -> bool:
+        """Add findings up; True if one of them says that the clause is broken."""
+        broken = False
+        for one in found:
+            if one.refused:
+                tally.refused += 1
+                continue
+            tally.held += 1
+            if one.says is not None:
+                if not broken:
+                    self._keep(tally, cases, one.says)
+                broken = True
+        return broken
 
-def _count(tally: _Tally, found: Iterable[Check], case: Case | None) -> bool:
-    """Add findings up; True if one of them says that the clause is broken."""
-    broken = False
-    for one in found:
-        if one.refused:
-            tally.refused += 1
-            continue
-        tally.held += 1
-        if one.says is not None:
-            broken = True
-            _keep(tally, case, one.says)
-    return broken
+    def _keep(self, tally: _Tally, cases: Sequence[Case], says: str) -> None:
+        """Keep the history, unless a shorter one is known that breaks the clause."""
+        at = max(0, sum(len(case.steps) for case in cases) - 1)
+        known = tally.witness
+        if known is None or at < known.step or (self._latest and at == known.step):
+            tally.witness = _witness(cases, says, at)
 
 
-def _keep(tally: _Tally, case: Case | None, says: str) -> None:
-    """Keep the shortest history that breaks the clause."""
-    if case is None or not case.steps:
-        tally.witness = tally.witness or Witness(scenario="the process", says=says, step=0, story=())
-        return
-    at = len(case.steps) - 1
-    if tally.witness is None or at < tally.witness.step:
-        story, lines = tuple(tell(case.steps)), tuple(dump(case.header, case.steps))
-        tally.witness = Witness(scenario=case.header.scenario, says=says, step=at, story=story, history=lines)
+def _witness(cases: Sequence[Case], says: str, at: int) -> Witness:
+    if not cases:
+        return Witness(scenario="the process", says=says, step=at, story=())
+    scenario = cases[0].header.scenario if len(cases) == 1 else f"{len(cases)} histories in one process"
+    story = tell([step for case in cases for step in case.steps])
+    lines = [line for case in cases for line in dump(case.header, case.steps)]
+    return Witness(scenario=scenario, says=says, step=at, story=tuple(story), history=tuple(lines))
 
 
 def tell(steps: Sequence[Step]) -> list[str]:
@@ -149,7 +189,9 @@ def _verdict(tally: _Tally, rule: Rule, floors: bool) -> tuple[Verdict, str | No
         return "violated", None
     if tally.refused and not tally.held:
         return "refused", None
-    if tally.held < (rule.floor if floors else 1):
+    if not floors and not tally.held:
+        return "thin", "nothing that it speaks of came up"
+    if floors and tally.held < rule.floor:
         return "thin", f"evaluated {tally.held} times, {rule.floor} are needed"
     return "held", None
 

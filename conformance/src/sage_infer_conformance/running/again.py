@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sage_infer_contracts.errors import error_from_wire
 
@@ -15,18 +15,25 @@ _MEMORY_BYTES = 4 * 1024**3
 
 
 def play_again(
-    subject: str, commands: Sequence[Command], *, hash_seed: int = 0, leaping_clock: bool = False
+    subject: str,
+    commands: Sequence[Command],
+    *,
+    hash_seed: int = 0,
+    leaping_clock: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Return the steps, as JSON lines, that ``commands`` lead to now.
+    """Return the steps, as JSON lines, that ``commands`` lead to now; ``environment`` adds variables to the process.
 
     Raises :class:`~sage_infer_conformance.running.process.Died` when the subject takes its process with it.
     """
     job = Job(
-        subject=subject, commands=tuple(command.model_dump_json() for command in commands), leaping_clock=leaping_clock
+        subject=subject,
+        commands=tuple(command.model_dump_json() for command in commands),
+        leaping_clock=leaping_clock,
     )
     steps: list[str] = []
-    environment = {"PYTHONHASHSEED": str(hash_seed)}
-    with ChildProcess(job, memory_limit_bytes=_MEMORY_BYTES, environment=environment) as child:
+    variables = {**(environment or {}), "PYTHONHASHSEED": str(hash_seed)}
+    with ChildProcess(job, memory_limit_bytes=_MEMORY_BYTES, environment=variables) as child:
         while True:
             message = child.next_message(_DEADLINE_S)
             if isinstance(message, Refusal):

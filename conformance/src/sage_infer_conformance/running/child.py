@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import TextIO
 
+import attrs
 import psutil
 
 from sage_infer_contracts.certification import SubjectFacts
@@ -20,11 +21,13 @@ from sage_infer_contracts.errors import SageInferError, error_to_wire
 from ..history.files import Header
 from ..history.steps import Command, Residue, Step
 from ..judging.docket import Docket
+from ..judging.package import PACKAGE_RULES
 from ..kinds.suite import Choices, Driver, Play, Scenario, Suite
 from ..kinds.table import suite_of
 from .choices import draw_examples
 from .clock import leap
 from .messages import Begin, Bye, Doing, Done, End, Hello, Job, Message, Part, Refusal
+from .names import FullName
 from .subjects import Found, find_subject
 
 
@@ -47,13 +50,20 @@ class Performance:
         self._job = job
         self._found = found
         self._suite: Suite = suite_of(found.subject.kind)
+        self._name = str(attrs.evolve(FullName.read(job.subject), kind=found.subject.kind))
         self._teller = teller
+        self._rules = [
+            r for r in (*self._suite.rules, *PACKAGE_RULES) if not job.rules or r.clause in job.rules
+        ]
+        self._stopping_at: str | None = None
 
     def play_parts(self) -> None:
-        """Draw every part's examples."""
+        """Draw every part's examples; mode develop ends with the part in which a rule was broken."""
         scenarios = {scenario.name: scenario for scenario in self._suite.scenarios}
         for number, part in enumerate(self._job.parts):
             self._play_part(number, part, scenarios[part.scenario])
+            if self._stopping_at is not None:
+                return
 
     def _play_part(self, number: int, part: Part, scenario: Scenario) -> None:
         drawn = 0
@@ -70,16 +80,14 @@ class Performance:
         """Play one history; True if a rule was broken in it."""
         before = _Possessions.now()
         header = Header(kind=self._suite.kind, subject=self._job.subject, scenario=scenario.name)
-        docket = Docket(self._suite.rules)
+        docket = Docket(self._rules)
         case = docket.open(header, self._suite.make_model())
-        driver = self._suite.make_driver(self._found.subject, self._job.subject)
-        broken = False
+        driver = self._suite.make_driver(self._found.subject, self._name)
 
         def do(command: Command) -> Step:
-            nonlocal broken
             step = self._carry_out(driver, command)
             if self._job.mode == "develop":
-                broken = docket.add(case, step) or broken
+                docket.add(case, step)
             else:
                 case.model.apply(step)
             return step
@@ -88,20 +96,31 @@ class Performance:
             scenario.play(Play(choices, case.model, do))
         finally:
             driver.close()
-            self._teller.tell(End(residue=before.residue()))
-        return broken
+            residue = before.residue()
+            self._teller.tell(End(residue=residue))
+        if self._job.mode == "develop":
+            docket.close(case, residue)
+        return self._is_broken(docket)
+
+    def _is_broken(self, docket: Docket) -> bool:
+        """Say whether the rule that was broken first is broken again: shrinking must not slip to another."""
+        broken = docket.broken_clauses()
+        if self._stopping_at is None and broken:
+            self._stopping_at = broken[0]
+        return self._stopping_at in broken
 
     def play_commands(self) -> None:
-        """Carry out the commands that were given, in order."""
-        driver = self._suite.make_driver(self._found.subject, self._job.subject)
-        before = _Possessions.now()
-        self._teller.tell(Begin(part=0, example=0))
-        try:
-            for line in self._job.commands:
-                self._carry_out(driver, self._suite.command(line))
-        finally:
-            driver.close()
-            self._teller.tell(End(residue=before.residue()))
+        """Carry out the commands that were given, in order; each history with a driver of its own."""
+        for number, commands in enumerate(self._job.histories or (self._job.commands,)):
+            driver = self._suite.make_driver(self._found.subject, self._name)
+            before = _Possessions.now()
+            self._teller.tell(Begin(part=0, example=number))
+            try:
+                for line in commands:
+                    self._carry_out(driver, self._suite.command(line))
+            finally:
+                driver.close()
+                self._teller.tell(End(residue=before.residue()))
 
     def _carry_out(self, driver: Driver, command: Command) -> Step:
         self._teller.tell(Doing(command=command.model_dump_json()))
@@ -147,6 +166,7 @@ def facts_of(name: str, found: Found) -> SubjectFacts:
         distribution=distribution.name if distribution else None,
         version=distribution.version if distribution else None,
         record_digest=found.record_digest,
+        device=str(found.subject.facts.get("device", "simulated")),
     )
 
 
@@ -161,7 +181,7 @@ def run_job(job: Job, teller: Teller) -> None:
         return
     teller.tell(Hello(facts=facts_of(job.subject, found)))
     performance = Performance(job, found, teller)
-    if job.commands:
+    if job.commands or job.histories:
         performance.play_commands()
     else:
         performance.play_parts()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed as with_seed, settings, strategies as st
+from hypothesis.errors import Flaky
 from hypothesis.strategies import DataObject, SearchStrategy
 
 from sage_infer_contracts.certification import Mode
+
+_ATTEMPTS = 20
+"""How often a scenario begins anew with a subject that contradicts itself."""
 
 
 @lru_cache(maxsize=4096)
@@ -45,33 +50,42 @@ class HypothesisChoices:
         raise AssertionError("weights are positive")
 
 
-class Broken(Exception):  # noqa: N818 - tells Hypothesis that the example is worth shrinking
+class Broken(Exception):
     """Raised at the end of an example in which a rule was broken, in mode develop."""
 
 
 def draw_examples(mode: Mode, seed: int, count: int, example: Callable[[HypothesisChoices], bool]) -> None:
     """Run ``example`` up to ``count`` times; it returns whether a rule was broken.
 
-    In mode develop the first broken example is shrunk, and nothing follows it. The other modes only generate.
+    In mode develop the first broken example is shrunk, and nothing follows it. The other modes only generate, and
+    begin anew where a subject that answers the same question differently led Hypothesis astray.
     """
     develop = mode == "develop"
+    drawn = 0
 
-    @with_seed(seed)
-    @settings(
-        max_examples=count,
-        phases=(Phase.generate, Phase.shrink) if develop else (Phase.generate,),
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
-    @given(st.data())
-    def examples(data: DataObject) -> None:
-        if example(HypothesisChoices(data)) and develop:
-            raise Broken
+    def draw(attempt: int) -> None:
+        @with_seed(seed + attempt)
+        @settings(
+            max_examples=count - drawn,
+            phases=(Phase.generate, Phase.shrink) if develop else (Phase.generate,),
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+            print_blob=False,
+        )
+        @given(st.data())
+        def examples(data: DataObject) -> None:
+            nonlocal drawn
+            drawn += 1
+            if example(HypothesisChoices(data)) and develop:
+                raise Broken
 
-    try:
         examples()
-    except Broken:
-        pass
+
+    for attempt in range(_ATTEMPTS):
+        with contextlib.suppress(Broken, Flaky):
+            draw(attempt)
+            return
+        if develop or drawn >= count:
+            return

@@ -30,6 +30,10 @@ class Job(FrozenModel):
     parts: tuple[Part, ...] = ()
     commands: tuple[str, ...] = ()
     leaping_clock: bool = False
+    rules: tuple[str, ...] = ()
+    """Clauses that mode develop stops at; empty: all."""
+    histories: tuple[tuple[str, ...], ...] = ()
+    """Commands of several histories, each for a fresh driver."""
 
 
 class Hello(FrozenModel):

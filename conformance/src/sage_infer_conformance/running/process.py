@@ -24,7 +24,7 @@ _KEPT_OUTPUT_BYTES = 16 * 1024
 _READ_BYTES = 1 << 16
 
 
-class Died(Exception):  # noqa: N818 - not an error of the kit: it is what the subject did
+class Died(Exception):
     """The child is no more; ``how`` says what became of it."""
 
     def __init__(self, how: Raised) -> None:
@@ -35,7 +35,9 @@ class Died(Exception):  # noqa: N818 - not an error of the kit: it is what the s
 class ChildProcess:
     """One child in a process group of its own. Owned by one thread."""
 
-    def __init__(self, job: Job, *, memory_limit_bytes: int, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, job: Job, *, memory_limit_bytes: int, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._limit = memory_limit_bytes
         self.output_bytes = 0
         self.output_tail = b""
@@ -54,7 +56,7 @@ class ChildProcess:
         self._buffer = b""
         self._lines: list[bytes] = []
         self._selector = selectors.DefaultSelector()
-        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        assert self._process.stdout is not None
         for descriptor in (reading, self._process.stdout.fileno()):
             os.set_blocking(descriptor, False)
             self._selector.register(descriptor, selectors.EVENT_READ)
@@ -63,11 +65,13 @@ class ChildProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.end()
 
     def _hand_over(self, job: Job) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - asked for above
+        assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(job.model_dump_json().encode())
             self._process.stdin.close()

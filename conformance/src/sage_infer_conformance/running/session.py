@@ -9,27 +9,32 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from sage_infer_contracts.certification import Mode, SubjectFacts
-from sage_infer_contracts.errors import error_from_wire
+from sage_infer_contracts.errors import DeviceUnavailable, PluginLoadError, error_from_wire
 from sage_infer_contracts.testing import SubjectKind
 
-from ..history.files import Header
-from ..history.steps import Raised, Residue
-from ..judging.docket import Case, Docket
+from ..judging.docket import Docket
 from ..judging.package import PACKAGE_RULES
-from ..kinds.suite import Scenario, Suite
+from ..kinds.suite import Suite
 from ..kinds.table import suite_of
-from .messages import Begin, Bye, Doing, Done, End, Hello, Job, Part, Refusal
+from .hearing import Hearing
+from .messages import Begin, Bye, Hello, Job, Part, Refusal
+from .names import FullName
 from .process import ChildProcess, Died
 
-_START_S = 120.0
+START_S = 120.0
 _DEATHS_PER_SCENARIO = 3
+ENVIRONMENT = {"PYTHONHASHSEED": "0"}
+"""Set in every child, so that the order of sets does not differ from run to run."""
 
 Progress = Callable[[str], None]
 
 
 @attrs.frozen(slots=True)
 class Order:
-    """What a user asked for. ``examples_percent`` scales the number of histories."""
+    """What a user asked for. ``examples_percent`` scales the number of histories.
+
+    ``subject`` is a full name (:mod:`.names`). ``rules`` are the clauses that mode develop stops at; empty: all.
+    """
 
     subject: str
     kind: SubjectKind | None = None
@@ -39,6 +44,14 @@ class Order:
     examples_percent: int = 100
     until_broken: str | None = None
     """Stop once this clause is found broken: enough for a mutant, never for a certificate."""
+    rules: tuple[str, ...] = ()
+    seconds: float | None = None
+    """Begin no history once this time is over: for mode soak."""
+
+    def histories(self, suite: Suite) -> dict[str, int]:
+        """Return how many histories of each scenario are drawn."""
+        chosen = [s for s in suite.scenarios if not self.scenarios or s.name in self.scenarios]
+        return {s.name: max(1, s.examples(self.mode) * self.examples_percent // 100) for s in chosen}
 
 
 @attrs.define(slots=True)
@@ -54,59 +67,63 @@ class Outcome:
 def run(order: Order, progress: Progress = lambda _: None) -> Outcome:
     """Judge one subject.
 
-    Raises an error of the family when the subject cannot be found or imported; whatever it does later is a verdict.
+    Raises an error of the family when the subject cannot be found or imported, or when the device that was asked for
+    is not there; whatever it does later is a verdict.
     """
-    return _Session(order, progress).run()
+    began = time.monotonic()
+    facts = ask(order)
+    suite = suite_of(facts.kind)  # type: ignore[arg-type]  # the child validated it
+    outcome = Outcome(facts, suite, docket_of(suite, order.mode))
+    _Session(order, outcome, progress).play()
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def docket_of(suite: Suite, mode: Mode = "certify") -> Docket:
+    """Return an empty docket with every rule that a subject of this kind is judged by."""
+    return Docket((*suite.rules, *PACKAGE_RULES), suite.stated, latest=mode == "develop")
+
+
+def ask(order: Order) -> SubjectFacts:
+    """Find the subject, in a child process, and say what it is; raises an error of the family."""
+    with _child(order, ()) as child:
+        try:
+            message = child.next_message(START_S)
+        except Died as death:
+            raise PluginLoadError(f"{order.subject}: {death.how}", name=order.subject) from death
+    if isinstance(message, Refusal):
+        raise error_from_wire(message.error)
+    assert isinstance(message, Hello)
+    return message.facts
+
+
+def _child(order: Order, parts: tuple[Part, ...], memory_limit_bytes: int = 2 * 1024**3) -> ChildProcess:
+    job = Job(subject=order.subject, kind=order.kind, mode=order.mode, parts=parts, rules=order.rules)
+    return ChildProcess(job, memory_limit_bytes=memory_limit_bytes, environment=ENVIRONMENT)
 
 
 class _Session:
     """One run in the making. Owned by the calling thread."""
 
-    def __init__(self, order: Order, progress: Progress) -> None:
+    def __init__(self, order: Order, outcome: Outcome, progress: Progress) -> None:
         self._order = order
+        self._outcome = outcome
         self._progress = progress
-        self._case: Case | None = None
-        self._pending: str | None = None
-        self._outcome: Outcome | None = None
+        self._hearing = Hearing(outcome.suite, outcome.docket, order.subject)
+        self._planned = order.histories(outcome.suite)
+        self._device = FullName.read(order.subject).device
+        self._until = time.monotonic() + order.seconds if order.seconds is not None else None
 
-    def run(self) -> Outcome:
-        """Ask what the subject is, then play every scenario."""
-        began = time.monotonic()
-        facts = self._ask()
-        suite = suite_of(facts.kind)  # type: ignore[arg-type]  # the child validated it
-        rules = (*suite.rules, *PACKAGE_RULES)
-        outcome = self._outcome = Outcome(facts, suite, Docket(rules, suite.stated))
-        scenarios = [s for s in suite.scenarios if not self._order.scenarios or s.name in self._order.scenarios]
-        self._play(scenarios)
-        outcome.seconds = time.monotonic() - began
-        return outcome
-
-    def _ask(self) -> SubjectFacts:
-        with self._child(()) as child:
-            try:
-                message = child.next_message(_START_S)
-            except Died as death:
-                raise error_from_wire({"code": "plugin_load_error", "message": f"{self._order.subject}: {death.how}"}) from death
-        if isinstance(message, Refusal):
-            raise error_from_wire(message.error)
-        assert isinstance(message, Hello)  # noqa: S101 - a child says nothing else first
-        return message.facts
-
-    def _child(self, parts: tuple[Part, ...], memory_limit_bytes: int = 2 * 1024**3) -> ChildProcess:
-        order = self._order
-        job = Job(subject=order.subject, kind=order.kind, mode=order.mode, parts=parts)
-        return ChildProcess(job, memory_limit_bytes=memory_limit_bytes, environment={"PYTHONHASHSEED": "0"})
-
-    def _play(self, scenarios: list[Scenario]) -> None:
+    def play(self) -> None:
         """Play all scenarios in one child; after a death, go on in the next with what is left."""
-        left = {s.name: max(1, s.examples(self._order.mode) * self._order.examples_percent // 100) for s in scenarios}
+        left = dict(self._planned)
         deaths = dict.fromkeys(left, 0)
         while parts := tuple(self._parts(left, deaths)):
             dead = self._play_parts(parts, left)
-            if dead is None:
+            if dead is None or self._order.mode == "develop":
                 return
             deaths[dead] += 1
-            if deaths[dead] >= _DEATHS_PER_SCENARIO or self._order.mode == "develop":
+            if deaths[dead] >= _DEATHS_PER_SCENARIO:
                 left[dead] = 0
 
     def _parts(self, left: dict[str, int], deaths: dict[str, int]) -> Iterator[Part]:
@@ -117,14 +134,13 @@ class _Session:
 
     def _play_parts(self, parts: tuple[Part, ...], left: dict[str, int]) -> str | None:
         """Play until the end or a death; return the scenario in which the child died."""
-        outcome = self._outcome
-        assert outcome is not None  # noqa: S101 - set before anything is played
+        suite, docket = self._outcome.suite, self._outcome.docket
         current = parts[0].scenario
-        deadline_s = _START_S
-        with self._child(parts, outcome.suite.memory_limit_bytes) as child:
+        deadline_s = START_S
+        with _child(self._order, parts, suite.memory_limit_bytes) as child:
             try:
                 while not isinstance(message := child.next_message(deadline_s), Bye):
-                    deadline_s = outcome.suite.step_deadline_s
+                    deadline_s = suite.step_deadline_s
                     if isinstance(message, Begin):
                         current = parts[message.part].scenario
                         left.update({part.scenario: 0 for part in parts[: message.part]})
@@ -132,55 +148,35 @@ class _Session:
                         if self._enough():
                             left.clear()
                             return None
-                        self._begin(current, message.example)
+                        self._begin(current, left[current])
                     else:
-                        self._take(message)
+                        self._hearing.take(message)
+                        self._look_for_device()
             except Died as death:
-                self._bury(death.how)
+                self._hearing.bury(death.how)
                 return current
             finally:
-                outcome.docket.end_process(child.output_bytes, child.output_tail)
+                docket.end_process(child.output_bytes, child.output_tail)
         return None
 
+    def _begin(self, scenario: str, left: int) -> None:
+        planned = self._planned[scenario]
+        # Hypothesis draws more where a history grew too long for it, and while it shrinks.
+        self._progress(f"{scenario} {planned - left} of {planned}" if left >= 0 else f"{scenario}, {-left} more")
+        self._hearing.begin(scenario)
+
     def _enough(self) -> bool:
-        wanted, outcome = self._order.until_broken, self._outcome
-        return wanted is not None and outcome is not None and outcome.docket.is_broken(wanted)
+        wanted = self._order.until_broken
+        over = self._until is not None and time.monotonic() > self._until
+        return over or (wanted is not None and self._outcome.docket.is_broken(wanted))
 
-    def _begin(self, scenario: str, example: int) -> None:
-        outcome = self._outcome
-        assert outcome is not None  # noqa: S101
-        self._progress(f"{scenario} {example + 1}")
-        header = Header(kind=outcome.suite.kind, subject=self._order.subject, scenario=scenario)
-        self._case = outcome.docket.open(header, outcome.suite.make_model())
-
-    def _take(self, message: object) -> None:
-        outcome = self._outcome
-        assert outcome is not None  # noqa: S101
-        if isinstance(message, Doing):
-            self._pending = message.command
-        elif isinstance(message, Done) and self._case is not None:
-            self._pending = None
-            outcome.docket.add(self._case, outcome.suite.step_type.model_validate_json(message.step))
-        elif isinstance(message, End) and self._case is not None:
-            self._end(message.residue)
-
-    def _end(self, residue: Residue) -> None:
-        outcome = self._outcome
-        assert outcome is not None  # noqa: S101
-        assert self._case is not None  # noqa: S101
-        outcome.docket.close(self._case, residue)
-        self._case = None
-
-    def _bury(self, how: Raised) -> None:
-        """Write the death into the history in which it happened."""
-        outcome = self._outcome
-        assert outcome is not None  # noqa: S101
-        if self._case is not None and self._pending is not None:
-            step = outcome.suite.step_type.model_validate({"command": outcome.suite.command(self._pending), "error": how})
-            outcome.docket.add(self._case, step)
-        else:
-            outcome.docket.note_death(how)
-        self._case = self._pending = None
+    def _look_for_device(self) -> None:
+        """A device that was asked for by name must be there; that is seen in the first history."""
+        step = self._hearing.last_step
+        if self._device is None or step is None or step.error is None or self._outcome.docket.histories > 1:
+            return
+        if step.error.code == DeviceUnavailable.code:
+            raise DeviceUnavailable(f"{self._device} was asked for: {step.error.message}")
 
 
 def derive_seed(seed: int, scenario: str, attempt: int) -> int:

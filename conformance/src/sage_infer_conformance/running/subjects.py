@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import reduce
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import attrs
 
@@ -18,6 +18,8 @@ from sage_infer_contracts.errors import InvalidRequest, PluginConflict, PluginLo
 from sage_infer_contracts.kinds import PluginKind
 from sage_infer_contracts.membership import PROTOCOLS, missing_members
 from sage_infer_contracts.testing import PROTOCOL_OF_SUBJECT, Subject, SubjectKind
+
+from .names import FullName
 
 _DRIVERS: dict[SubjectKind, PluginKind] = {
     "eviction": PluginKind.EVICTION,
@@ -47,8 +49,20 @@ class Found:
 def find_subject(name: str, kind: SubjectKind | None = None) -> Found:
     """Return what ``name`` means: ``./file.py:attr``, ``module:attr``, or an entry point, ``dist:name`` included.
 
-    Raises ``PluginNotFound``, ``PluginConflict``, ``PluginLoadError`` or ``InvalidRequest``.
+    After a ``?`` stand options for it and where it is to run (:mod:`.names`). Raises ``PluginNotFound``,
+    ``PluginConflict``, ``PluginLoadError`` or ``InvalidRequest``.
     """
+    full = FullName.read(name)
+    found = _find(full.bare, kind or _known_kind(full.kind))
+    if not full.options and full.device is None:
+        return found
+    subject = found.subject
+    facts = {**subject.facts, "device": full.device} if full.device is not None else subject.facts
+    changed = attrs.evolve(subject, options={**subject.options, **full.options}, facts=facts)
+    return attrs.evolve(found, subject=changed)
+
+
+def _find(name: str, kind: SubjectKind | None) -> Found:
     entry = _entry_point(name, kind)
     if entry is not None:
         found_kind, point = entry
@@ -56,7 +70,9 @@ def find_subject(name: str, kind: SubjectKind | None = None) -> Found:
         return Found(subject, point.value, point.dist)
     place, colon, attribute = name.rpartition(":")
     if not colon or not all(part.isidentifier() for part in attribute.split(".")):
-        raise PluginNotFound(f"no conformance subject or driver is called {name!r}; {_what_exists()}", name=name)
+        raise PluginNotFound(
+            f"no conformance subject or driver is called {name!r}; {_what_exists()}", name=name
+        )
     module = _guarded(lambda: _import(place), name)
     try:
         loaded = reduce(getattr, attribute.split("."), module)
@@ -84,9 +100,13 @@ def _entry_point(name: str, kind: SubjectKind | None) -> tuple[SubjectKind | Non
     ]
     own = [item for item in matching if item[0] is None]
     chosen = own or matching
-    places = sorted({f"{item[0] or 'subject'} {item[1].dist.name if item[1].dist else '?'}:{bare}" for item in chosen})
+    places = sorted(
+        {f"{item[0] or 'subject'} {item[1].dist.name if item[1].dist else '?'}:{bare}" for item in chosen}
+    )
     if len(places) > 1:
-        raise PluginConflict(f"{name!r} is ambiguous: {', '.join(places)}; give --kind or DISTRIBUTION:NAME", name=name)
+        raise PluginConflict(
+            f"{name!r} is ambiguous: {', '.join(places)}; give --kind or DISTRIBUTION:NAME", name=name
+        )
     return chosen[0] if chosen else None
 
 
@@ -98,8 +118,8 @@ def _import(place: str) -> object:
         raise FileNotFoundError(f"there is no file {path}")
     sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None  # noqa: S101 - a .py file always has one
-    assert spec.loader is not None  # noqa: S101
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
@@ -109,8 +129,10 @@ def _import(place: str) -> object:
 def _guarded(load: Callable[[], object], name: str) -> object:
     try:
         return load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a subject may fail in any way while it is imported
-        raise PluginLoadError(f"{name} failed while it was imported: {type(error).__name__}: {error}", name=name) from error
+    except (Exception, SystemExit) as error:
+        raise PluginLoadError(
+            f"{name} failed while it was imported: {type(error).__name__}: {error}", name=name
+        ) from error
 
 
 def _as_subject(loaded: object, kind: SubjectKind | None, name: str) -> Subject:
@@ -125,14 +147,29 @@ def _as_subject(loaded: object, kind: SubjectKind | None, name: str) -> Subject:
 
 def _guess(loaded: object, name: str) -> SubjectKind:
     fitting = [
-        kind for kind, protocol in PROTOCOL_OF_SUBJECT.items() if not missing_members(loaded, PROTOCOLS[protocol])
+        kind
+        for kind, protocol in PROTOCOL_OF_SUBJECT.items()
+        if not missing_members(loaded, PROTOCOLS[protocol])
     ]
     if len(fitting) != 1:
         kinds = ", ".join(get_args(SubjectKind))
-        raise InvalidRequest(f"what kind of subject {name} makes is not told; give --kind, one of {kinds}", param="kind")
+        raise InvalidRequest(
+            f"what kind of subject {name} makes is not told; give --kind, one of {kinds}", param="kind"
+        )
     return fitting[0]
 
 
 def _what_exists() -> str:
     names = sorted({name for name, _, _ in list_entry_points()})
     return f"installed: {', '.join(names)}" if names else "nothing that can be judged is installed"
+
+
+def _known_kind(kind: str | None) -> SubjectKind | None:
+    for known in get_args(SubjectKind):
+        if known == kind:
+            return cast(SubjectKind, known)
+    if kind is not None:
+        raise InvalidRequest(
+            f"{kind!r} is no kind of subject; kinds: {', '.join(get_args(SubjectKind))}", param="kind"
+        )
+    return None

@@ -1,0 +1,82 @@
+"""Every clause of the contract, and how this kit judges it: by a rule of some kind, or not at all and why."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+import re
+from importlib import import_module
+
+import attrs
+
+from sage_infer_contracts.clauses import CLAUSES, Clause
+
+from . import mutants
+from .judging.package import PACKAGE_RULES
+from .judging.rules import Rule, Stated
+from .kinds.table import MODULES, suite_of
+from .mutants.mutant import Mutant, Ward
+
+EVERY_KIND = "every kind"
+_ROLE = re.compile(r":\w+:`~?([^`]+)`")
+_LEADING_ID = re.compile(r"^[A-Z]{2}-\d\d[:.]?\s*")
+
+
+@attrs.frozen(slots=True)
+class Entry:
+    """How one clause is judged. ``by`` names the kind; a clause may be judged in several."""
+
+    clause: Clause
+    by: tuple[tuple[str, Rule | Stated], ...]
+
+    @property
+    def rules(self) -> tuple[tuple[str, Rule], ...]:
+        """The rules, with the kind of each."""
+        return tuple((kind, how) for kind, how in self.by if isinstance(how, Rule))
+
+    @property
+    def stated(self) -> tuple[tuple[str, Stated], ...]:
+        """What no rule tests, with the kind and the reason of each."""
+        return tuple((kind, how) for kind, how in self.by if isinstance(how, Stated))
+
+
+def catalogue() -> dict[str, Entry]:
+    """Return every clause, in the order of the contract."""
+    found: dict[str, list[tuple[str, Rule | Stated]]] = {clause: [] for clause in CLAUSES}
+    for kind in MODULES:
+        suite = suite_of(kind)
+        for how in (*suite.rules, *suite.stated):
+            found[how.clause].append((kind, how))
+    for rule in PACKAGE_RULES:
+        found[rule.clause].append((EVERY_KIND, rule))
+    return {clause: Entry(CLAUSES[clause], tuple(by)) for clause, by in found.items()}
+
+
+def mutants_of(clause: str) -> list[tuple[str, Mutant]]:
+    """Return the broken plugins that the rule of ``clause`` must catch, with the kind of each."""
+    wards = (
+        getattr(import_module(module.name), "MUTANTS", None)
+        for module in pkgutil.iter_modules(mutants.__path__, f"{mutants.__name__}.")
+    )
+    return [
+        (ward.kind, mutant)
+        for ward in wards
+        if isinstance(ward, Ward)
+        for mutant in ward
+        if mutant.clause == clause
+    ]
+
+
+def how_judged(rule: Rule) -> str:
+    """Return what the rule looks at, from its docstring; empty where it says no more than the clause's id."""
+    text = " ".join(inspect.cleandoc(rule.judge.__doc__ or "").split())
+    return _ROLE.sub(r"`\1`", _LEADING_ID.sub("", text)).replace("``", "`")
+
+
+def looks_at(rule: Rule) -> str:
+    """Return what one evaluation of the rule looks at."""
+    return {
+        "step": "each step",
+        "history": "what a history leaves behind",
+        "process": "what a process prints",
+    }[rule.of]

@@ -1,0 +1,1 @@
+"""The console script ``sage-infer-conformance``, which the host mounts as ``sage infer conformance``."""

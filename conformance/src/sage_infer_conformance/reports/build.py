@@ -1,0 +1,76 @@
+"""Makes the report of a run, as data."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sage_infer_contracts.certification import ClauseResult, ConformanceReport, RunProfile
+from sage_infer_contracts.clauses import CLAUSES
+from sage_infer_contracts.errors import InvalidRequest
+
+from ..running.names import FullName
+from ..running.session import Order, Outcome
+from ..waivers import Waiving
+from .environment import environment
+
+SCRIPT = "sage-infer-conformance"
+
+
+def build_report(
+    outcome: Outcome, order: Order, *, waiving: Waiving | None = None, deviations: Path | None = None
+) -> ConformanceReport:
+    """Return what a run found. ``order.rules`` narrows the report; an unknown one raises ``InvalidRequest``."""
+    waiving = waiving or Waiving()
+    results = outcome.docket.results(floors=order.mode == "certify")
+    check_rules(order.rules, results)
+    chosen = [result for result in results if not order.rules or result.clause in order.rules]
+    facts = outcome.facts.model_copy(update={"capabilities": tuple(sorted(outcome.docket.capabilities))})
+    began = datetime.now(UTC) - timedelta(seconds=outcome.seconds)
+    return ConformanceReport(
+        subject=facts,
+        profile=RunProfile(
+            mode=order.mode,
+            histories=order.histories(outcome.suite),
+            rules=order.rules,
+            deviations=str(deviations) if deviations is not None else None,
+        ),
+        seed=order.seed,
+        command=command_line(order, outcome.facts.kind, deviations),
+        results=tuple(waiving.apply(result) for result in chosen),
+        problems=waiving.problems,
+        environment=environment(),
+        histories=outcome.docket.histories,
+        steps=outcome.docket.steps,
+        seconds=round(outcome.seconds, 3),
+        started_at=began.isoformat(timespec="seconds"),
+        not_tested=outcome.suite.not_tested,
+    )
+
+
+def check_rules(rules: Sequence[str], results: Sequence[ClauseResult]) -> None:
+    """Raise ``InvalidRequest`` if a clause was asked for that is not judged here."""
+    judged = [result.clause for result in results]
+    for clause in rules:
+        if clause not in judged:
+            why = "is a clause of another kind" if clause in CLAUSES else "is no clause of the contract"
+            raise InvalidRequest(f"{clause} {why}; judged here: {', '.join(judged)}", param="rule")
+
+
+def command_line(order: Order, kind: str, deviations: Path | None = None) -> str:
+    """Return what to type to have the same again."""
+    name = FullName.read(order.subject)
+    words = [SCRIPT, "run", name.bare, "--kind", kind, "--mode", order.mode, "--seed", str(order.seed)]
+    if order.seconds is not None:
+        words += ["--seconds", f"{order.seconds:g}"]
+    if name.device is not None:
+        words += ["--device", name.device]
+    for pair in name.spelled_options():
+        words += ["--set", pair]
+    for rule in order.rules:
+        words += ["--rule", rule]
+    if deviations is not None:
+        words += ["--deviations", str(deviations)]
+    return shlex.join(words)

@@ -1,0 +1,67 @@
+"""What the verdicts and the classes of proof mean, in the words that every report uses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from sage_infer_contracts.certification import ClauseResult, ConformanceReport, Proof, Verdict
+from sage_infer_contracts.clauses import CLAUSES
+
+PROOFS: dict[Proof, str] = {
+    "exact": "All there is was looked at: a counter-example would have been seen.",
+    "sampled": "Histories were drawn at random, from the seed, and each step was judged. It is as good as the cases "
+    "that were drawn; the number of evaluations says how many.",
+    "timed": "Judged by a clock, with a margin wide enough for a busy machine. A small regression stays below it.",
+    "stated": "Written down and not tested by this kit; the reason stands beside it.",
+}
+VERDICTS: dict[Verdict, str] = {
+    "held": "evaluated at least as often as the floor asks, and never broken",
+    "violated": "broken in at least one history, which is shown",
+    "refused": "the capability is not declared, and every such call was refused with Unsupported, as it must be",
+    "waived": "broken, and the plugin says so in its deviations.toml; only a SHOULD can be waived",
+    "thin": "evaluated less often than the floor asks, so nothing is claimed",
+    "error": "the subject crashed, hung or grew out of bounds before enough was seen",
+    "stated": "written down and not tested",
+}
+ORDER: tuple[Verdict, ...] = ("violated", "error", "thin", "waived", "held", "refused", "stated")
+"""What a reader needs to see first."""
+
+
+def count_verdicts(results: Iterable[ClauseResult]) -> dict[Verdict, int]:
+    """Return how often each verdict was given, the worst first."""
+    counted = Counter(result.verdict for result in results)
+    return {verdict: counted[verdict] for verdict in ORDER if counted[verdict]}
+
+
+def summary(report: ConformanceReport) -> str:
+    """Return the outcome in one sentence."""
+    failing = [result.clause for result in report.results if not result.passes]
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in count_verdicts(report.results).items())
+    if report.passed:
+        return f"{report.subject.name} holds the contract: {counts}."
+    if failing:
+        return f"{report.subject.name} does not hold {', '.join(failing)}: {counts}."
+    return f"{report.subject.name} fails for its waivers, not for its clauses: {counts}."
+
+
+def evaluations(result: ClauseResult) -> str:
+    """Return evaluations against the floor, as a reader compares them."""
+    if result.proof == "stated":
+        return ""
+    count = f"{result.evaluations:,} of {result.floor:,}"
+    return f"{count}, {result.refusals:,} refused" if result.refusals else count
+
+
+def text_of(clause: str) -> str:
+    """Return what the clause says; a clause of a newer contract is not known here."""
+    known = CLAUSES.get(clause)
+    return known.text if known is not None else "a clause that this version of the contract does not know"
+
+
+def subject_line(report: ConformanceReport) -> str:
+    """Return who was judged, with the distribution where there is one."""
+    subject = report.subject
+    if subject.distribution is None:
+        return f"{subject.name} ({subject.kind})"
+    return f"{subject.name} ({subject.kind}, {subject.distribution} {subject.version})"
