@@ -36,7 +36,11 @@ class KVStoreTier(Protocol):
     """Batches of equal-sized blocks in caller-owned memory, under a namespace. Thread-safe submit and poll.
 
     A tier never evicts by itself: when full it rejects. Core owns the index and the policy.
-    A factory found under ``sage_infer.kv_tier.v1`` is called with its options as keyword arguments.
+    A factory found under ``sage_infer.kv_tier.v1`` is called with its options as keyword arguments: ``capacity_bytes``,
+    and ``path``, a folder of its own, where the tier is persistent. KV-10: a persistent tier made again at its path MUST
+    hold what was reported stored, with its usage, also after its process was killed. KV-09: a region belongs to an
+    operation from submit until :meth:`poll` has returned the outcomes; nothing outside it, and nothing afterwards, MUST
+    be touched, not even when the device answers late.
     """
 
     @property
@@ -56,6 +60,7 @@ class KVStoreTier(Protocol):
         KV-02: a block MUST be visible wholly or not at all, also after a crash and a restart.
         KV-03: capacity MUST never be exceeded; a full tier rejects and loses nothing that was stored.
         KV-04: readers and writers MUST never see torn data; put of a present key is a no-op.
+        A block that is "rejected" is not stored, now or later.
         """
         ...
 
@@ -66,6 +71,7 @@ class KVStoreTier(Protocol):
 
         KV-01: bytes MUST be identical to what was put, or the outcome is not "hit".
         KV-08: keys of one namespace MUST be invisible in another.
+        A "corrupt" block is dropped. What the region holds after any outcome but "hit" is undefined.
         """
         ...
 
@@ -73,6 +79,8 @@ class KVStoreTier(Protocol):
         """Return one outcome per block, or None while it runs.
 
         KV-05: every operation MUST end by its deadline, with the device slow, full, read-only or gone.
+        Poll until then; what is not done by the deadline is "rejected" or "missing", with a reason. The outcomes are
+        given once.
         """
         ...
 
@@ -96,5 +104,5 @@ class KVStoreTier(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop; idempotent. KV-06: a closed tier MUST refuse."""
+        """Stop; idempotent. KV-06: a closed tier MUST refuse: its methods raise, or answer "rejected" with the reason."""
         ...

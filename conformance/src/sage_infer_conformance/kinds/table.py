@@ -10,6 +10,8 @@ from .suite import Suite
 
 MODULES: dict[SubjectKind, str] = {
     "eviction": "eviction.suite",
+    "embedding": "embedding.suite",
+    "kv_tier": "kv_tier.suite",
 }
 
 
