@@ -181,6 +181,7 @@ def run_job(job: Job, teller: Teller) -> None:
         return
     teller.tell(Hello(facts=facts_of(job.subject, found)))
     performance = Performance(job, found, teller)
+    gc.freeze()  # what is loaded by now is no history's garbage; to look through it each time costs more than a history
     if job.commands or job.histories:
         performance.play_commands()
     else:
