@@ -10,8 +10,10 @@ from .suite import Suite
 
 MODULES: dict[SubjectKind, str] = {
     "eviction": "eviction.suite",
+    "detector": "detector.suite",
     "embedding": "embedding.suite",
     "kv_tier": "kv_tier.suite",
+    "transport": "transport.suite",
 }
 
 

@@ -1,0 +1,1 @@
+"""Hardware detectors: HD-01 to HD-07."""

@@ -1,0 +1,135 @@
+"""What must be true of any detector: what its machines show, what it said of them, and whose devices they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+
+from sage_infer_contracts.detection import DetectionReport
+from sage_infer_contracts.devices import AcceleratorDescriptor
+from sage_infer_contracts.probe import PciDevice
+
+from .edits import Edits, Variable, apply_all
+from .shown import Shown
+from .steps import Detect, DetectorStep, Facts, Load, Loaded, Make, Seen
+from .strangers import STRANGE_VENDORS
+
+ACCELERATOR_CLASSES = frozenset({"03", "12"})
+"""PCI base classes of displays and of processing accelerators."""
+
+
+@attrs.define(slots=True)
+class Known:
+    """Everything that was reported of one undamaged machine, with all its sources and with some taken away."""
+
+    most_devices: int = 0
+    names: set[str] = attrs.field(factory=set)
+    uuids: Counter[str] = attrs.field(factory=Counter)
+    bdfs: Counter[str] = attrs.field(factory=Counter)
+    devices: list[AcceleratorDescriptor] = attrs.field(factory=list)
+
+    def learn(self, report: DetectionReport) -> None:
+        """Take a report in."""
+        devices = report.accelerators
+        self.most_devices = max(self.most_devices, len(devices))
+        self.names |= {one.name for one in devices}
+        self.uuids |= Counter(one.ids.uuid.lower() for one in devices if one.ids.uuid)
+        self.bdfs |= Counter(one.ids.bdf.lower() for one in devices if one.ids.bdf)
+        self.devices += devices
+
+    @property
+    def most_memory_bytes(self) -> int:
+        """The largest memory that any device was reported with; 0 where none was."""
+        return max((one.memory_total_bytes or 0 for one in self.devices), default=0)
+
+
+@attrs.define(slots=True)
+class DetectorModel:
+    """One history: the machine that was taken up last, and what was said so far."""
+
+    facts: Facts | None = None
+    loaded: Loaded | None = None
+    shown: Shown = attrs.field(factory=Shown)
+    whole: Seen | None = None
+    """What was seen of the machine as it is."""
+    known: Known = attrs.field(factory=Known)
+    unrestricted: DetectionReport | None = None
+    """What was reported while every variable of visible devices was known not to be set."""
+    machine: int = 0
+    said: dict[tuple[int, str], DetectionReport | None] = attrs.field(factory=dict)
+    reports: dict[int, DetectionReport | None] = attrs.field(factory=dict)
+    steps: int = 0
+
+    def apply(self, step: DetectorStep) -> None:
+        """Take a step into account."""
+        command, number = step.command, self.steps
+        self.steps += 1
+        if isinstance(command, Load | Make):
+            self._take_up(step, number)
+        elif isinstance(command, Detect):
+            report = step.seen.report if step.seen is not None else None
+            self.reports[number] = report
+            self.said.setdefault(self.question(command), report)
+            if step.seen is not None and report is not None:
+                self._learn(command, step.seen, report)
+
+    def _take_up(self, step: DetectorStep, number: int) -> None:
+        self.facts = step.facts or self.facts
+        self.loaded = step.loaded
+        self.shown = step.command.shown if isinstance(step.command, Make) else Shown()
+        if step.loaded is not None:
+            self.shown = step.loaded.shown
+        self.whole, self.unrestricted, self.machine = None, None, number
+        self.known = Known()
+
+    def _learn(self, command: Detect, seen: Seen, report: DetectionReport) -> None:
+        if not command.edits and not command.seconds_per_command:
+            self.whole = seen
+        if all(edit.clean for edit in command.edits):
+            self.known.learn(report)
+        if command.edits and all(isinstance(edit, Variable) and edit.value is None for edit in command.edits):
+            self.unrestricted = report
+
+    def question(self, command: Detect) -> tuple[int, str]:
+        """Return what makes two looks the same: the machine, and what was done to it."""
+        return self.machine, command.model_dump_json()
+
+    def after(self, edits: Edits) -> Shown:
+        """Return the machine after ``edits``."""
+        return apply_all(self.shown, edits)
+
+    @property
+    def vendors(self) -> frozenset[str]:
+        """PCI vendor ids of the detector's own devices: told by its author, or seen in what it claims; may be empty."""
+        if self.facts is not None and self.facts.pci_vendors:
+            return frozenset(self.facts.pci_vendors)
+        return frozenset(device.vendor for device in self._claimed())
+
+    @property
+    def classes(self) -> frozenset[str]:
+        """PCI base classes of the devices it claims on the whole machine, or those of accelerators."""
+        own = self.vendors
+        seen = frozenset(device.device_class[:2] for device in self._claimed() if device.vendor in own)
+        return seen or ACCELERATOR_CLASSES
+
+    def _claimed(self) -> list[PciDevice]:
+        report = self.whole.report if self.whole is not None else None
+        bdfs = {one.ids.bdf for one in report.accelerators} if report is not None else set()
+        return [
+            device
+            for device in self.shown.pci()
+            if device.bdf in bdfs and device.vendor not in STRANGE_VENDORS
+        ]
+
+    def own_devices(self, shown: Shown) -> list[PciDevice]:
+        """Return the PCI functions that are the detector's own; none where its vendor is not known."""
+        vendors, classes = self.vendors, self.classes
+        return [one for one in shown.pci() if one.vendor in vendors and one.device_class[:2] in classes]
+
+    def is_strange(self, device: PciDevice) -> bool:
+        """Say whether a PCI function is certainly not the detector's."""
+        vendors = self.vendors
+        if not vendors:
+            return device.vendor in STRANGE_VENDORS
+        return device.vendor not in vendors or device.device_class[:2] not in self.classes
