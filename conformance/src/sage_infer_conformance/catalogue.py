@@ -16,8 +16,15 @@ from .judging.package import PACKAGE_RULES
 from .judging.rules import Rule, Stated
 from .kinds.table import MODULES, suite_of
 from .mutants.mutant import Mutant, Ward
+from .package_rules.rules import INSTALLED_RULES
 
 EVERY_KIND = "every kind"
+_LOOKS_AT = {
+    "step": "each step",
+    "history": "what a history leaves behind",
+    "process": "what a process prints",
+    "package": "the installed package",
+}
 _ROLE = re.compile(r":\w+:`~?([^`]+)`")
 _LEADING_ID = re.compile(r"^[A-Z]{2}-\d\d[:.]?\s*")
 
@@ -45,9 +52,10 @@ def catalogue() -> dict[str, Entry]:
     found: dict[str, list[tuple[str, Rule | Stated]]] = {clause: [] for clause in CLAUSES}
     for kind in MODULES:
         suite = suite_of(kind)
-        for how in (*suite.rules, *suite.stated):
+        judged: list[Rule | Stated] = [*suite.rules, *suite.stated]
+        for how in judged:
             found[how.clause].append((kind, how))
-    for rule in PACKAGE_RULES:
+    for rule in (*PACKAGE_RULES, *INSTALLED_RULES):
         found[rule.clause].append((EVERY_KIND, rule))
     return {clause: Entry(CLAUSES[clause], tuple(by)) for clause, by in found.items()}
 

@@ -7,6 +7,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from .backend import BackendConfig, BackendHealth, BackendStats, ModelLocation
+from .certification import (
+    Certificate,
+    CertifiedClause,
+    ClauseResult,
+    ConformanceReport,
+    RunProfile,
+    SubjectFacts,
+    Witness,
+)
 from .chat import ChatMessage, ChatResponse
 from .content import ContentRoot, Variant
 from .descriptors import CapabilityDescriptor, HybridCapabilityDescriptor, ModelDescriptor, ModelStatus
@@ -34,6 +43,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
         AcceleratorDescriptor, LinkProfile, MemoryTierSpec, HardwareProfile, DetectionReport,
         PciDevice, CommandResult, ProbeRecording,
         PluginRef, Proposal, DoctorLine, BackendRecipe, EngineLaunchPlan,
+        ConformanceReport, ClauseResult, Witness, Certificate, CertifiedClause, SubjectFacts, RunProfile,
     )
 }  # fmt: skip
 

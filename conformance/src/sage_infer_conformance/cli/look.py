@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 
@@ -51,7 +52,7 @@ def _kind_facts(kind: str) -> dict[str, str]:
     return {"kind": kind, "clauses": " ".join(clauses), "scenarios": scenarios}
 
 
-def _print_columns(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print_columns(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     for row in [head, *rows]:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

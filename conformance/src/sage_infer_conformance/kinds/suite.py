@@ -89,7 +89,7 @@ class Suite:
 
     def command(self, line: str) -> Command:
         """Read one command from JSON."""
-        annotation = self.step_type.model_fields["command"].annotation
+        annotation: Any = self.step_type.model_fields["command"].annotation
         parsed: Command = TypeAdapter[Command](annotation).validate_json(line)
         return parsed
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sage_infer_contracts.certification import ConformanceReport
 from sage_infer_contracts.wire import CONTRACT_VERSION
 
+from .words import failing
+
 
 def badge(report: ConformanceReport) -> dict[str, str | int]:
     """Return the endpoint's object: schema version, label, message and colour."""
@@ -17,19 +19,13 @@ def badge(report: ConformanceReport) -> dict[str, str | int]:
 
 
 def _outcome(report: ConformanceReport) -> str:
-    failing = [result.clause for result in report.results if not result.passes]
-    if failing:
-        return f"{failing[0]} {_verdict(report, failing[0])}" + (
-            f" and {len(failing) - 1} more" if failing[1:] else ""
-        )
+    found = failing(report)
+    if found:
+        return f"{found[0].clause} {found[0].verdict}" + (f" and {len(found) - 1} more" if found[1:] else "")
     if report.problems:
         return "waivers fail"
     tested = sum(result.verdict != "stated" for result in report.results)
-    return f"{tested} clauses certified" if report.profile.mode == "certify" else f"{tested} clauses pass"
-
-
-def _verdict(report: ConformanceReport, clause: str) -> str:
-    return next(result.verdict for result in report.results if result.clause == clause)
+    return f"{tested} clauses {'certified' if report.profile.mode == 'certify' else 'pass'}"
 
 
 def _color(report: ConformanceReport) -> str:

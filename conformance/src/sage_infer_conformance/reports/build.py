@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def build_report(
         ),
         seed=order.seed,
         command=command_line(order, outcome.facts.kind, deviations),
-        results=tuple(waiving.apply(result) for result in chosen),
+        results=tuple(waiving.apply(result) for result in _with_reasons(chosen, order)),
         problems=waiving.problems,
         environment=environment(),
         histories=outcome.docket.histories,
@@ -48,6 +48,16 @@ def build_report(
         started_at=began.isoformat(timespec="seconds"),
         not_tested=outcome.suite.not_tested,
     )
+
+
+def _with_reasons(results: Sequence[ClauseResult], order: Order) -> Iterator[ClauseResult]:
+    """Say of what mode develop did not come to that it was not judged."""
+    stopped = order.mode == "develop" and any(result.verdict == "violated" for result in results)
+    for result in results:
+        if stopped and result.verdict == "thin":
+            yield result.model_copy(update={"reason": "not judged: the run stopped at the first broken rule"})
+        else:
+            yield result
 
 
 def check_rules(rules: Sequence[str], results: Sequence[ClauseResult]) -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as Xml
 from sage_infer_contracts.certification import ClauseResult, ConformanceReport
 
 from .story import clause_story
-from .words import evaluations, text_of
+from .words import text_of
 
 _TAGS = {"violated": "failure", "thin": "failure", "error": "error", "stated": "skipped"}
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -61,7 +61,8 @@ def _add_case(suite: Xml.Element, report: ConformanceReport, result: ClauseResul
         if tag != "skipped":
             element.text = _clean(clause_story(result))
     else:
-        told = f"{result.verdict}, {result.proof}, evaluated {evaluations(result)}"
+        counts = f"evaluated {result.evaluations} times, floor {result.floor}, {result.refusals} refused"
+        told = f"{result.verdict}, {result.proof}, {counts}"
         Xml.SubElement(case, "system-out").text = _clean(told)
 
 

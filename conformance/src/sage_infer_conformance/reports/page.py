@@ -11,20 +11,22 @@ from sage_infer_contracts.certification import ConformanceReport
 from .page_sections import (
     again_section,
     clause_section,
+    environment_section,
     finding_section,
     not_tested_section,
     proof_section,
     subject_section,
 )
-from .words import count_verdicts
+from .words import count_verdicts, headline
 
 _SECTIONS = (
     finding_section,
     clause_section,
-    subject_section,
-    again_section,
     proof_section,
     not_tested_section,
+    subject_section,
+    again_section,
+    environment_section,
 )
 
 
@@ -38,10 +40,10 @@ def html_page(report: ConformanceReport) -> str:
         title=escape(f"{report.subject.name} {outcome}"),
         style=(templates / "page.css").read_text(encoding="utf-8"),
         outcome="passed" if report.passed else "failed",
-        contract=escape(report.environment.get("contract", "")),
+        about=escape(_about(report)),
         name=escape(report.subject.name),
         mark="✓" if report.passed else "✗",
-        headline=escape(_headline(report)),
+        headline=escape(headline(report)),
         counts="\n".join(
             f'<li><strong>{number}</strong> <span class="{v}">{v}</span></li>' for v, number in counts
         ),
@@ -51,11 +53,14 @@ def html_page(report: ConformanceReport) -> str:
     )
 
 
-def _headline(report: ConformanceReport) -> str:
-    failing = [result.clause for result in report.results if not result.passes]
-    if report.passed:
-        scope = "every clause of its kind" if not report.profile.rules else "the clauses that were asked for"
-        return f"Holds {scope}" + (
-            "" if report.profile.mode == "certify" else f", in mode {report.profile.mode}"
-        )
-    return f"Does not hold {', '.join(failing)}" if failing else "Fails for its waivers"
+def _about(report: ConformanceReport) -> str:
+    subject = report.subject
+    parts = [
+        f"{subject.distribution} {subject.version}" if subject.distribution else None,
+        f"kind {subject.kind}",
+        f"contract {report.environment.get('contract', 'unknown')}",
+        f"mode {report.profile.mode}",
+        f"seed {report.seed}",
+        f"device {subject.device}",
+    ]
+    return " · ".join(part for part in parts if part)

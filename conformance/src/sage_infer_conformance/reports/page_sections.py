@@ -15,7 +15,12 @@ _STORY_LINE = re.compile(
     r"^(?P<number>\d+)\. (?P<command>.*?)(?:  (?P<how>gives|raises) (?P<answer>.*))?$", re.S
 )
 _COLUMNS = ("clause", "verdict", "proof", "evaluated", "floor", "promise")
-_ENVIRONMENT_NAMES = {"cpus": "CPUs", "kit": "conformance kit", "contract": "contract version"}
+_ENVIRONMENT_NAMES = {
+    "cpus": "CPUs",
+    "kit": "conformance kit",
+    "contract": "contract version",
+    "contracts": "contracts package",
+}
 
 
 def section(title: str, body: str) -> str:
@@ -137,19 +142,28 @@ def subject_section(report: ConformanceReport) -> str:
 
 def again_section(report: ConformanceReport) -> str:
     """How it was judged, and how to have the same again."""
-    profile = report.profile
-    drawn = ", ".join(f"{number} of {name}" for name, number in profile.histories.items())
+    drawn = ", ".join(f"{number} of {name}" for name, number in report.profile.histories.items())
     pairs = [
-        ("mode", profile.mode),
+        ("mode", report.profile.mode),
         ("seed", str(report.seed)),
         ("played", f"{report.histories:,} histories, {report.steps:,} steps, in {report.seconds:.1f} s"),
         ("planned", drawn),
-        *((_ENVIRONMENT_NAMES.get(name, name), value) for name, value in report.environment.items()),
+        ("waivers", report.profile.deviations),
     ]
     command = f'<p class="command">{escape(report.command)}</p>'
-    hint = "<p>The histories that broke a clause are in <code>report.json</code>; <code>replay</code> it to see.</p>"
+    hint = (
+        "<p><code>sage-infer-conformance replay report.json</code> carries out again what broke a clause.</p>"
+    )
     broken = any(result.witness is not None for result in report.results)
-    return section("How, and how to do it again", command + (hint if broken else "") + facts(pairs))
+    return section(
+        "How it was judged, and how to do it again", command + (hint if broken else "") + facts(pairs)
+    )
+
+
+def environment_section(report: ConformanceReport) -> str:
+    """What the run stood on."""
+    named = ((_ENVIRONMENT_NAMES.get(name, name), value) for name, value in report.environment.items())
+    return section("Environment", facts(named))
 
 
 def proof_section(report: ConformanceReport) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sage_infer_contracts.certification import ConformanceReport, Verdict
 
 from .story import clause_story
-from .words import evaluations, subject_line, summary, text_of
+from .words import subject_line, summary, text_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,20 +31,20 @@ def print_report(report: ConformanceReport) -> None:
     from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
-    console.print(
-        Text(f"{subject_line(report)}, mode {report.profile.mode}, seed {report.seed}", style="bold")
-    )
+
+    def say(text: str, style: str = "") -> None:
+        console.print(Text(text, style=style), soft_wrap=True)
+
+    say(f"{subject_line(report)}, mode {report.profile.mode}, seed {report.seed}", "bold")
     _print_table(console, report)
     for result in report.results:
-        if not result.passes or result.verdict == "waived":
-            console.print(Text(f"\n{clause_story(result)}"), soft_wrap=True)
+        if result.verdict in ("violated", "error", "waived"):
+            say(f"\n{clause_story(result)}")
     for problem in report.problems:
-        console.print(Text(f"\n{problem}", style="bold red"), soft_wrap=True)
-    console.print(
-        Text(f"\n{summary(report)}", style="bold green" if report.passed else "bold red"), soft_wrap=True
-    )
+        say(f"\n{problem}", "bold red")
+    say(f"\n{summary(report)}", "bold green" if report.passed else "bold red")
     played = f"{report.histories} histories, {report.steps} steps, {report.seconds:.1f} s"
-    console.print(Text(f"{played}. Again: {report.command}", style="dim"), soft_wrap=True)
+    say(f"{played}. Again: {report.command}", "dim")
 
 
 def _print_table(console: Console, report: ConformanceReport) -> None:
@@ -52,12 +52,16 @@ def _print_table(console: Console, report: ConformanceReport) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for column in ("clause", "level", "verdict", "proof", "evaluated"):
+    for column in ("clause", "level", "verdict", "proof"):
         table.add_column(column, no_wrap=True)
+    for column in ("evaluated", "floor"):
+        table.add_column(column, no_wrap=True, justify="right")
     table.add_column("promise", overflow="fold")
     for result in report.results:
-        promise = result.reason if result.verdict == "stated" and result.reason else text_of(result.clause)
+        promise = text_of(result.clause)
+        if result.reason and result.verdict in ("stated", "thin"):
+            promise = f"{promise} [{result.reason}]"
+        counts = (f"{result.evaluations:,}", f"{result.floor:,}") if result.proof != "stated" else ("", "")
         verdict = Text(result.verdict, style=_STYLES[result.verdict])
-        row = (result.clause, result.level, verdict, result.proof, evaluations(result), Text(promise))
-        table.add_row(*row)
+        table.add_row(result.clause, result.level, verdict, result.proof, *counts, Text(promise))
     console.print(table)

@@ -34,23 +34,33 @@ def count_verdicts(results: Iterable[ClauseResult]) -> dict[Verdict, int]:
     return {verdict: counted[verdict] for verdict in ORDER if counted[verdict]}
 
 
+def failing(report: ConformanceReport) -> list[ClauseResult]:
+    """Return what the report fails for: what is broken, or else what was seen too rarely."""
+    broken = [result for result in report.results if result.verdict in ("violated", "error")]
+    return broken or [result for result in report.results if not result.passes]
+
+
+def headline(report: ConformanceReport) -> str:
+    """Return the outcome in a few words, to be read after the subject's name."""
+    if report.passed:
+        scope = "every clause of its kind" if not report.profile.rules else "the clauses that were asked for"
+        return f"Holds {scope}" + (
+            "" if report.profile.mode == "certify" else f", in mode {report.profile.mode}"
+        )
+    found = failing(report)
+    if not found:
+        return "Fails for its waivers"
+    rare = found[0].verdict == "thin"
+    return (
+        f"{'Shows too little of' if rare else 'Does not hold'} {', '.join(result.clause for result in found)}"
+    )
+
+
 def summary(report: ConformanceReport) -> str:
     """Return the outcome in one sentence."""
-    failing = [result.clause for result in report.results if not result.passes]
     counts = ", ".join(f"{number} {verdict}" for verdict, number in count_verdicts(report.results).items())
-    if report.passed:
-        return f"{report.subject.name} holds the contract: {counts}."
-    if failing:
-        return f"{report.subject.name} does not hold {', '.join(failing)}: {counts}."
-    return f"{report.subject.name} fails for its waivers, not for its clauses: {counts}."
-
-
-def evaluations(result: ClauseResult) -> str:
-    """Return evaluations against the floor, as a reader compares them."""
-    if result.proof == "stated":
-        return ""
-    count = f"{result.evaluations:,} of {result.floor:,}"
-    return f"{count}, {result.refusals:,} refused" if result.refusals else count
+    said = headline(report)
+    return f"{report.subject.name}: {said[0].lower()}{said[1:]} ({counts})"
 
 
 def text_of(clause: str) -> str:

@@ -57,7 +57,9 @@ def find_subject(name: str, kind: SubjectKind | None = None) -> Found:
     if not full.options and full.device is None:
         return found
     subject = found.subject
-    facts = {**subject.facts, "device": full.device} if full.device is not None else subject.facts
+    facts = dict(subject.facts)
+    if full.device is not None:
+        facts["device"] = full.device
     changed = attrs.evolve(subject, options={**subject.options, **full.options}, facts=facts)
     return attrs.evolve(found, subject=changed)
 
@@ -83,7 +85,9 @@ def _find(name: str, kind: SubjectKind | None) -> Found:
 
 def list_entry_points() -> list[tuple[str, SubjectKind | None, EntryPoint]]:
     """Return every name that can be run, its kind where that is known without importing it, and where it is."""
-    points = [(point.name, None, point) for point in entry_points(group=PluginKind.CONFORMANCE.group)]
+    points: list[tuple[str, SubjectKind | None, EntryPoint]] = [
+        (point.name, None, point) for point in entry_points(group=PluginKind.CONFORMANCE.group)
+    ]
     for kind, plugin_kind in _DRIVERS.items():
         points += [(point.name, kind, point) for point in entry_points(group=plugin_kind.group)]
     return sorted(points, key=lambda item: (item[0], item[1] or ""))
