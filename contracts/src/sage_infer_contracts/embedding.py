@@ -23,16 +23,20 @@ class EmbeddingBackend(Protocol):
         ...
 
     async def start(self) -> None:
-        """Load the model and become ready; raises as :meth:`InferenceBackend.start` does."""
+        """Load the model and become ready; raises as :meth:`InferenceBackend.start` does.
+
+        EB-04: before it, calls MUST be refused with ``BackendUnavailable``.
+        """
         ...
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return one vector of :meth:`get_embedding_dim` floats per text, in order.
 
         EB-01: order MUST be kept, dimension MUST be as declared, values MUST be finite, and an empty input
-        MUST give an empty list. EB-02: a vector MUST NOT depend on its batch, within the dtype's tolerance.
-        EB-03: input past :meth:`get_max_length` tokens MUST be truncated or refused with ``InvalidRequest``
-        as declared, never silently both.
+        MUST give an empty list. EB-02: a vector MUST NOT depend on its batch, on
+        other calls or on the instance, within the dtype's tolerance. EB-03: input past :meth:`get_max_length`
+        tokens MUST be truncated or refused with ``InvalidRequest`` as declared, never silently both; a refusal
+        MUST name the limit.
         """
         ...
 
@@ -65,5 +69,7 @@ class EmbeddingBackend(Protocol):
         ...
 
     async def close(self) -> None:
-        """Stop; idempotent, frees everything, fails what is pending."""
+        """Stop. EB-04: MUST be idempotent and free everything; what is pending MUST end, with its vectors or an
+        error; later calls MUST be refused with ``BackendUnavailable``. A new object may be started instead.
+        """
         ...

@@ -9,6 +9,7 @@ from sage_infer_contracts.testing import SubjectKind
 from .suite import Suite
 
 MODULES: dict[SubjectKind, str] = {
+    "backend": "backend.suite",
     "eviction": "eviction.suite",
     "detector": "detector.suite",
     "embedding": "embedding.suite",

@@ -1,0 +1,1 @@
+"""Embedding backends: EB-01 to EB-04."""
