@@ -13,6 +13,7 @@ MODULES: dict[SubjectKind, str] = {
     "eviction": "eviction.suite",
     "detector": "detector.suite",
     "embedding": "embedding.suite",
+    "hybrid": "hybrid.suite",
     "kv_tier": "kv_tier.suite",
     "transport": "transport.suite",
 }

@@ -1,0 +1,1 @@
+"""Hybrid backends: HB-01 to HB-04."""

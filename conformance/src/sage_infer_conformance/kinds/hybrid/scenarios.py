@@ -1,0 +1,195 @@
+"""How histories of a hybrid are drawn: what each model answers alone first, then all at once, then while models go."""
+
+from __future__ import annotations
+
+from ..suite import Choices, Play, Scenario
+from .asks import Chat, EmbedTexts, Generate, Request, ServedType
+from .model import HybridModel
+from .steps import Ask, AskStatus, Calibrate, Create, HybridStep, Load, Unload, UnloadDuring, Wanted
+
+PROMPTS = (
+    "The sea was",
+    "Seven stones in the rain",
+    "A boat and a light",
+    "Water",
+    "Été: 海 and 世界",
+    "The keeper of the light was on the boat",
+)
+TEXTS = ("", "the sea", "a light in the rain", "缓存", "seven stones", "naïve café", "one more text of some words")
+LENGTHS = (1, 4, 12, 24)
+UNKNOWN = ("no-such-model", "LLM", "gpt", "llm", "embed-")
+
+
+def load(play: Play, *wanted: Wanted) -> HybridStep:
+    """Load models at once."""
+    step: HybridStep = play.do(Load(models=wanted))
+    return step
+
+
+def names(play: Play, kind: ServedType | None = None) -> list[str]:
+    """Return the loaded models."""
+    return [loaded.name for loaded in play.model.loaded(kind)]
+
+
+def prepare(play: Play, llms: int, embeddings: int) -> bool:
+    """Make a hybrid, and load as many models as it has room for; False if no model is there then."""
+    model: HybridModel = play.model
+    if play.do(Create(llms=llms, embeddings=embeddings)).error is not None:
+        return False
+    if not model.manages:
+        load(play, Wanted(name="llm-a", type="llm"))
+    else:
+        for number in range(llms):
+            load(play, Wanted(name=f"llm-{'abc'[number]}", type="llm"))
+        for number in range(embeddings):
+            load(play, Wanted(name=f"embed-{'abc'[number]}", type="embedding"))
+    return bool(names(play))
+
+
+def learn(play: Play, length: int) -> None:
+    """Ask each model alone for everything that is asked again later."""
+    for name in names(play, "llm"):
+        for prompt in PROMPTS:
+            play.do(Ask(requests=(Generate(model=name, prompt=prompt, max_tokens=length),)))
+        play.do(Ask(requests=(Chat(model=name, prompt=PROMPTS[0], max_tokens=8),)))
+    for name in names(play, "embedding"):
+        for text in TEXTS:
+            play.do(Ask(requests=(EmbedTexts(model=name, texts=(text,)),)))
+
+
+def request(choices: Choices, name: str | None, kind: ServedType, length: int) -> Request:
+    """Draw a request to one model."""
+    if kind == "embedding":
+        at = choices.integer(0, len(TEXTS) - 1)
+        count = choices.one_of((1, 2, 5, 12))
+        return EmbedTexts(model=name, texts=tuple(TEXTS[(at + number) % len(TEXTS)] for number in range(count)))
+    if choices.chance(15):
+        return Chat(model=name, prompt=PROMPTS[0], max_tokens=8)
+    return Generate(model=name, prompt=choices.one_of(PROMPTS), max_tokens=length)
+
+
+def crowd(play: Play, length: int, low: int, high: int) -> tuple[Request, ...]:
+    """Draw requests to all sorts of loaded models."""
+    choices, loaded = play.choices, play.model.loaded()
+    requests = []
+    for _ in range(choices.integer(low, high)):
+        chosen = choices.one_of(loaded)
+        name = None if choices.chance(15) else chosen.name
+        requests.append(request(choices, name, chosen.type, length))
+    return tuple(requests)
+
+
+def one_each(play: Play, length: int) -> tuple[Request, ...]:
+    """Return a generation or an embedding for each loaded model, all with the same prompt."""
+    prompt = play.choices.one_of(PROMPTS)
+    return tuple(
+        EmbedTexts(model=loaded.name, texts=TEXTS)
+        if loaded.type == "embedding"
+        else Generate(model=loaded.name, prompt=prompt, max_tokens=length)
+        for loaded in play.model.loaded()
+    )
+
+
+def strangers(play: Play) -> None:
+    """Ask for models that are not there, and for models of the other type."""
+    choices = play.choices
+    name = choices.one_of(UNKNOWN)
+    for asked in (
+        Generate(model=name, prompt=PROMPTS[0], max_tokens=4),
+        Chat(model=name, prompt=PROMPTS[0], max_tokens=4),
+        EmbedTexts(model=name, texts=TEXTS[:2]),
+    ):
+        play.do(Ask(requests=(asked,)))
+    play.do(AskStatus(model=name))
+    play.do(Unload(model=name))
+    for one in names(play, "llm")[:1]:
+        play.do(Ask(requests=(EmbedTexts(model=one, texts=TEXTS[:2]),)))
+    for one in names(play, "embedding")[:1]:
+        play.do(Ask(requests=(Generate(model=one, prompt=PROMPTS[0], max_tokens=4),)))
+
+
+def traffic(play: Play) -> None:
+    """Ask several models of both types at once, and for models that are not there."""
+    choices = play.choices
+    if not prepare(play, 2, choices.integer(1, 2)):
+        return
+    length = choices.one_of(LENGTHS[1:])
+    learn(play, length)
+    strangers(play)
+    for _ in range(choices.integer(6, 10)):
+        play.do(Ask(requests=(*one_each(play, length), *crowd(play, length, 1, 5))))
+    for kind in ("llm", "embedding"):
+        play.do(Ask(requests=(request(choices, None, kind, length),)))
+    gone = choices.one_of(names(play))
+    play.do(Unload(model=gone))
+    play.do(AskStatus(model=gone))
+    strangers(play)
+    if names(play):
+        play.do(Ask(requests=crowd(play, length, 2, 4)))
+
+
+def budget(play: Play) -> None:
+    """Load and unload around the edge of the budget, again and again."""
+    choices = play.choices
+    if not prepare(play, 1, 1):
+        return
+    play.do(Ask(requests=one_each(play, 4)))
+    for name in names(play):
+        play.do(Unload(model=name))
+    play.do(Calibrate())
+    for turn in range(choices.integer(6, 8)):
+        kinds: list[ServedType] = ["llm", "embedding"]
+        first = choices.one_of(kinds)
+        load(play, Wanted(name=f"{first}-{turn}", type=first))
+        load(play, Wanted(name=f"vast-{turn}", type=choices.one_of(kinds), percent=400))
+        if choices.chance(50):
+            # Each of them fits, and not all together.
+            load(play, *(Wanted(name=f"{kind}-{turn}-{place}", type=kind) for place, kind in enumerate(kinds * 2)))
+        else:
+            other = kinds[first == "llm"]
+            load(play, Wanted(name=f"{other}-{turn}", type=other))
+            load(play, Wanted(name=f"{choices.one_of(kinds)}-{turn}-more", type=first))
+        if names(play):
+            play.do(Ask(requests=one_each(play, 4)))
+        for name in names(play):
+            play.do(Unload(model=name))
+
+
+def drain(play: Play) -> None:
+    """Unload models while requests are on their way, and load them again."""
+    choices = play.choices
+    if not prepare(play, 2, 1):
+        return
+    learn(play, 24)
+    for _ in range(choices.integer(5, 7)):
+        if not names(play):
+            return
+        going = choices.one_of(play.model.loaded())
+        _unload_during(play, going.name, going.type)
+        if not names(play):
+            return
+        play.do(Ask(requests=one_each(play, 24)))
+        load(play, Wanted(name=going.name, type=going.type))
+        play.do(Ask(requests=one_each(play, 24)))
+
+
+def _unload_during(play: Play, going: str, kind: ServedType) -> None:
+    choices = play.choices
+    own = tuple(request(choices, going, kind, 24) for _ in range(choices.integer(2, 6)))
+    if kind == "llm":
+        own = (*own, Generate(model=going, prompt=choices.one_of(PROMPTS), max_tokens=24))
+    begun = (*own, *crowd(play, 24, 1, 3))
+    late = (request(choices, going, kind, 24), *one_each(play, 24))
+    tokens = choices.one_of((0, 1, 3, 30)) if any(isinstance(one, Generate) for one in begun) else 0
+    play.do(
+        UnloadDuring(
+            model=going, requests=begun, late=late, after_tokens=tokens, turns=choices.one_of((1, 2, 3, 5))
+        )
+    )
+
+
+SCENARIOS = (
+    Scenario("traffic", traffic, certify=3, develop=4),
+    Scenario("budget", budget, certify=3, develop=4),
+    Scenario("drain", drain, certify=4, develop=4),
+)
