@@ -35,5 +35,6 @@ class Capability(StrEnum):
     TIER_PERSISTENT = "tier.persistent"
     TIER_SHARED = "tier.shared"
     EVICTION_PREFIX_CLOSED = "eviction.prefix_closed"
+    TRANSPORT_REMOTE = "transport.remote"
     TRANSPORT_RDMA = "transport.rdma"
     TRANSPORT_ZERO_COPY = "transport.zero_copy"

@@ -61,17 +61,29 @@ class TransportPreset(FrozenModel):
 
 
 class TransferStatus(FrozenModel):
-    """State of a transfer. ``done`` means every byte arrived (TE-01)."""
+    """State of a transfer; one that has ended keeps it.
+
+    ``done``: every byte arrived (TE-01). ``cancelled``: it did not, and nothing more of it is written. ``failed``: it
+    did not, or that is not known; what is under way may still be written until its lease ends at the receiver.
+    """
 
     state: Literal["pending", "done", "failed", "cancelled"]
     reason: str | None = None
-    bytes_moved: NonNegativeInt = 0
+    bytes_moved: NonNegativeInt = Field(default=0, description="sent so far; all bytes of the plan once done")
 
 
 class TransportEngine(Protocol):
     """Submit and poll, thread-safe, no event loop needed.
 
-    A factory found under ``sage_infer.transport.v1`` is called with its options as keyword arguments.
+    A factory found under ``sage_infer.transport.v1`` is called with keyword arguments: ``max_inflight_bytes``;
+    ``credential``, the secret that both ends of a link share; ``listen``, where this end waits for peers, in the
+    engine's own scheme (None: its choice); and options of its own. An engine that declares ``transport.remote``
+    reaches ends in other processes and refuses to be made without a credential; one that does not moves bytes within
+    its process, needs no credential and refuses ``listen`` with ``Unsupported``.
+
+    How two ends meet: the receiver registers memory, grants a lease on it and tells the sender, by whatever way the two
+    talk, its :attr:`address`, the lease with its generation, and the regions. The sender names them in a plan. Once a
+    transfer is ``done`` the sender tells the receiver, by the same way.
     """
 
     @property
@@ -79,25 +91,51 @@ class TransportEngine(Protocol):
         """Names from :class:`Capability`."""
         ...
 
+    @property
+    def address(self) -> str:
+        """Where this end is reached: what a plan names as its destination. An engine reaches its own address too."""
+        ...
+
     def register_memory(self, region: MemoryRegion) -> str:
         """Make ``region`` usable for transfers; returns its handle. The caller keeps the memory alive."""
         ...
 
     def deregister_memory(self, handle: str) -> None:
-        """Undo :meth:`register_memory`; refused with ``InvalidRequest`` while a transfer uses it."""
+        """Undo :meth:`register_memory`; refused with ``InvalidRequest`` while a transfer or a lease uses it (TE-08)."""
+        ...
+
+    def grant_lease(self, lease: str, generation: int, regions: Sequence[MemoryRegion], duration_s: float) -> None:
+        """Let one transfer, from any peer with the credential, write into ``regions`` of registered memory.
+
+        The lease ends when its transfer ends, when ``duration_s`` has passed by this end's clock, when it is revoked,
+        when a newer generation of it is granted, or when the engine is closed. TE-02: after that nothing MUST be
+        written under it. A generation not above those granted before under this name is refused with
+        ``InvalidRequest``, and so are regions outside registered memory.
+        """
+        ...
+
+    def revoke_lease(self, lease: str) -> None:
+        """End a lease; one that ended or never was is none to end. TE-02: on return its regions MUST be left alone."""
         ...
 
     def submit(self, plan: TransportPlan) -> str:
         """Start a transfer and return its handle without waiting.
 
+        What is wrong with a plan is told here or by the state ``failed``; where it names memory that is not registered
+        or a ``transfer_id`` that this engine has taken before, by ``InvalidRequest`` here. Another end than this one is
+        refused with ``Unsupported`` unless ``transport.remote`` is declared. The source must not change until the end.
+
         TE-02: the lease and generation MUST guard the transfer; a late, repeated or stale write is refused.
-        TE-04: back-pressure MUST be bounded: past the in-flight limit, ``CapacityExceeded``.
-        TE-05: a peer without the right credential MUST be refused.
+        TE-04: back-pressure MUST be bounded: where the bytes of transfers that have not ended and of this one pass
+        ``max_inflight_bytes``, ``CapacityExceeded``; what has ended no longer counts.
+        TE-05: a peer without the right credential MUST be refused, as sender and as receiver.
+        TE-07: a plan within its limits, lease and deadline, between two live ends, MUST be carried out.
+        TE-08: only registered memory MUST be read or written, and of it only what plan and lease name.
         """
         ...
 
     def poll(self, handles: Sequence[str]) -> list[TransferStatus]:
-        """Return the state of each handle now.
+        """Return the state of each handle now, in the order given; ``InvalidRequest`` for one that is unknown.
 
         TE-01: bytes MUST arrive identical and in full, or the handle fails; no partial success.
         TE-03: peer death, cancel and timeout MUST end every handle by its deadline and free both sides.
@@ -110,7 +148,7 @@ class TransportEngine(Protocol):
         ...
 
     def cancel(self, handle: str) -> None:
-        """End a transfer; idempotent (TE-03)."""
+        """Ask a transfer to end, without waiting for it; idempotent, and nothing happens to one that ended (TE-03)."""
         ...
 
     def link_profile(self, peer: str) -> LinkProfile:
@@ -118,5 +156,5 @@ class TransportEngine(Protocol):
         ...
 
     def close(self) -> None:
-        """End all transfers and free everything; idempotent."""
+        """End all transfers and leases, and free everything; idempotent. Whoever waits is told (TE-03)."""
         ...

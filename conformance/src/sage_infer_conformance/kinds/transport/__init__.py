@@ -1,0 +1,1 @@
+"""Transport engines: TE-01 to TE-08."""
