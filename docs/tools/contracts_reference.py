@@ -15,9 +15,9 @@ from typing import Any
 from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.clauses import CLAUSES
 from sage_infer_contracts.errors import FAMILY
+from sage_infer_contracts.kinds import COMMANDS_GROUP, RESERVED_KINDS, TESTED_GROUP, PluginKind
 from sage_infer_contracts.kv import KV_SCHEMA_PRESETS
 from sage_infer_contracts.membership import PROTOCOLS, members
-from sage_infer_contracts.plugins import COMMANDS_GROUP, RESERVED_KINDS, PluginKind
 from sage_infer_contracts.schemas import SCHEMAS, json_schema
 from sage_infer_contracts.wire import CONTRACT_VERSION
 
@@ -112,7 +112,7 @@ def render() -> str:
         "the package `sage-infer-contracts`; a test fails when it is stale. `sage infer schema dump NAME` prints the "
         "JSON Schema of any type below."
     )
-    groups += f"\n| commands | `{COMMANDS_GROUP}` | in use |"
+    groups += f"\n| commands | `{COMMANDS_GROUP}` | in use |\n| tested versions | `{TESTED_GROUP}` | in use |"
     sections = [
         "# Contract reference", intro,
         "## Clauses", clause_table(),

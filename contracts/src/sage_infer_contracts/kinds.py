@@ -39,6 +39,10 @@ class PluginKind(StrEnum):
 COMMANDS_GROUP = f"{PROJECT_NAME}.commands"
 """Lazy CLI commands; resolves to a click command."""
 
+TESTED_GROUP = f"{PROJECT_NAME}.tested.v1"
+"""Where a package declares what it was tested with (PK-06). An entry point is called as the distribution it is about,
+for example a framework, and resolves to a ``VersionWindow``; loading it imports no heavy dependency."""
+
 RESERVED_KINDS = frozenset({PluginKind.ADMISSION, PluginKind.PREFETCH, PluginKind.SCHEDULING})
 """Kinds whose group name is kept for a later contract; nothing loads from them yet."""
 

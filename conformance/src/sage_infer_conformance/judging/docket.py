@@ -102,6 +102,10 @@ class Docket:
         self._fatal = self._fatal or f"outside a step: {how}"
         self._count(self._tallies["PK-04"], [Check(f"the subject took its process with it: {how}")], ())
 
+    def enter(self, clause: str, found: Iterable[Check]) -> None:
+        """Add findings about the installed package, which no history shows."""
+        self._count(self._tallies[clause], found, ())
+
     def is_broken(self, clause: str) -> bool:
         """Say whether a history was found that breaks ``clause``."""
         return clause in self._tallies and self._tallies[clause].witness is not None
@@ -170,7 +174,7 @@ class Docket:
 
 def _witness(cases: Sequence[Case], says: str, at: int) -> Witness:
     if not cases:
-        return Witness(scenario="the process", says=says, step=at, story=())
+        return Witness(scenario="outside any history", says=says, step=at, story=())
     scenario = cases[0].header.scenario if len(cases) == 1 else f"{len(cases)} histories in one process"
     story = tell([step for case in cases for step in case.steps])
     lines = [line for case in cases for line in dump(case.header, case.steps)]

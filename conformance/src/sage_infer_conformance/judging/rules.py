@@ -55,8 +55,8 @@ class Rule:
     proof: Proof
     floor: int
     judge: Judge[Any, Any]
-    of: Literal["step", "history", "process"] = "step"
-    """What it looks at: each step, what a history left behind, or what a process printed."""
+    of: Literal["step", "history", "process", "package"] = "step"
+    """What it looks at: each step, what a history left behind, what a process printed, or the installed package."""
     since: str = "1.0"
 
     @property

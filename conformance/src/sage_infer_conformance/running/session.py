@@ -16,6 +16,8 @@ from ..judging.docket import Docket
 from ..judging.package import PACKAGE_RULES
 from ..kinds.suite import Suite
 from ..kinds.table import suite_of
+from ..package_rules.rules import INSTALLED_RULES, UNINSTALLED
+from ..package_rules.stage import PACKAGE_CLAUSES, judge_package
 from .hearing import Hearing
 from .messages import Begin, Bye, Hello, Job, Part, Refusal
 from .names import FullName
@@ -53,6 +55,11 @@ class Order:
         chosen = [s for s in suite.scenarios if not self.scenarios or s.name in self.scenarios]
         return {s.name: max(1, s.examples(self.mode) * self.examples_percent // 100) for s in chosen}
 
+    def judges_package(self) -> bool:
+        """Say whether the package of an installed subject is looked at: not for the sake of another clause."""
+        wanted = {*self.rules, *filter(None, (self.until_broken,))}
+        return not wanted or bool(wanted & PACKAGE_CLAUSES)
+
 
 @attrs.define(slots=True)
 class Outcome:
@@ -73,15 +80,22 @@ def run(order: Order, progress: Progress = lambda _: None) -> Outcome:
     began = time.monotonic()
     facts = ask(order)
     suite = suite_of(facts.kind)  # type: ignore[arg-type]  # the child validated it
-    outcome = Outcome(facts, suite, docket_of(suite, order.mode))
+    outcome = Outcome(facts, suite, docket_of(suite, order.mode, is_installed=facts.distribution is not None))
     _Session(order, outcome, progress).play()
+    if order.judges_package():
+        progress("the package")
+        judge_package(outcome.docket, order.subject, facts)
     outcome.seconds = time.monotonic() - began
     return outcome
 
 
-def docket_of(suite: Suite, mode: Mode = "certify") -> Docket:
-    """Return an empty docket with every rule that a subject of this kind is judged by."""
-    return Docket((*suite.rules, *PACKAGE_RULES), suite.stated, latest=mode == "develop")
+def docket_of(suite: Suite, mode: Mode = "certify", *, is_installed: bool = False) -> Docket:
+    """Return an empty docket with every rule that a subject of this kind is judged by.
+
+    ``is_installed``: it came from an installed distribution, which is judged as well.
+    """
+    rules = (*suite.rules, *PACKAGE_RULES, *(INSTALLED_RULES if is_installed else ()))
+    return Docket(rules, (*suite.stated, *UNINSTALLED), latest=mode == "develop")
 
 
 def ask(order: Order) -> SubjectFacts:
@@ -162,7 +176,9 @@ class _Session:
     def _begin(self, scenario: str, left: int) -> None:
         planned = self._planned[scenario]
         # Hypothesis draws more where a history grew too long for it, and while it shrinks.
-        self._progress(f"{scenario} {planned - left} of {planned}" if left >= 0 else f"{scenario}, {-left} more")
+        self._progress(
+            f"{scenario} {planned - left} of {planned}" if left >= 0 else f"{scenario}, {-left} more"
+        )
         self._hearing.begin(scenario)
 
     def _enough(self) -> bool:

@@ -31,7 +31,7 @@ def soak(order: Order, corpus: Path | None = None, progress: Progress = lambda _
     until = began + (order.seconds if order.seconds is not None else DEFAULT_S)
     facts = ask(order)
     suite = suite_of(facts.kind)  # type: ignore[arg-type]  # the child validated it
-    outcome = Outcome(facts, suite, docket_of(suite))
+    outcome = Outcome(facts, suite, docket_of(suite, is_installed=facts.distribution is not None))
     if corpus is not None:
         _replay_corpus(corpus, outcome, order.subject, progress)
     number = 0

@@ -13,6 +13,7 @@ from sage_infer_contracts.kinds import (
     COMMANDS_GROUP,
     PROJECT_NAME,
     RESERVED_KINDS,
+    TESTED_GROUP,
     PluginKind,
     check_plugin_name,
     may_claim,
@@ -155,7 +156,7 @@ class _Scanner:
         try:
             facts = read_facts(found)
             for group, name, target in entry_lines(text):
-                if group.startswith(_PREFIX) and group != COMMANDS_GROUP:
+                if group.startswith(_PREFIX) and group not in (COMMANDS_GROUP, TESTED_GROUP):
                     self._add(facts, group, name, target)
         except _METADATA_ERRORS as error:
             self._unreadable(place, error)

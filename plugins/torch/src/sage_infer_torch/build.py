@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from sage_infer_contracts.backend import BackendConfig
 from sage_infer_contracts.engines.leases import LeaseTable
 from sage_infer_contracts.errors import DeviceUnavailable, InvalidRequest, Unsupported
@@ -16,6 +18,9 @@ from .limits import resolve_limits
 from .model import LoadedModel, load_model
 from .options import EngineOptions
 from .sequence import Sequence
+from .versions import untested
+
+logger = logging.getLogger(__name__)
 
 
 def build_core(
@@ -25,6 +30,8 @@ def build_core(
 
     Raises ``InvalidRequest``, ``Unsupported``, ``DeviceUnavailable`` or ``CapacityExceeded``.
     """
+    for text in untested():
+        logger.warning("%s", text)
     index = config.device_ids[0]
     if index >= runtime.device_count():
         raise DeviceUnavailable(
