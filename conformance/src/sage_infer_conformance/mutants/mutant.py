@@ -27,7 +27,9 @@ class Ward:
         self.kind: SubjectKind = kind
         self._mutants: dict[str, Mutant] = {}
 
-    def add(self, clause: str, fault: str, **facts: str | int | float | bool | None) -> Callable[[type], type]:
+    def add(
+        self, clause: str, fault: str, **facts: str | int | float | bool | None
+    ) -> Callable[[type], type]:
         """Register the class below as a mutant of ``clause``."""
 
         def register(made: type) -> type:

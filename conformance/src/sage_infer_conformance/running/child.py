@@ -24,7 +24,6 @@ from ..judging.docket import Docket
 from ..judging.package import PACKAGE_RULES
 from ..kinds.suite import Choices, Driver, Play, Scenario, Suite
 from ..kinds.table import suite_of
-from .choices import draw_examples
 from .clock import leap
 from .messages import Begin, Bye, Doing, Done, End, Hello, Job, Message, Part, Refusal
 from .names import FullName
@@ -73,6 +72,8 @@ class Performance:
             self._teller.tell(Begin(part=number, example=drawn))
             drawn += 1
             return self._one_history(scenario, choices)
+
+        from .choices import draw_examples  # Hypothesis, which a child that carries out commands does without
 
         draw_examples(self._job.mode, part.seed, part.examples, example)
 

@@ -55,7 +55,7 @@ class EvictionDriver:
             costs = event_costs(self._make, command.capacities, command.shape, command.events)
             return step.model_copy(update={"costs": costs})
         elif isinstance(command, MeasureState):
-            sizes = state_bytes(self._make, command.capacity_blocks, command.rounds)
+            sizes = state_bytes(self._make, command.work, command.capacity_blocks, command.rounds)
             return step.model_copy(update={"state_bytes": sizes})
         elif isinstance(command, Replay):
             return step.model_copy(update={"replayed": self._again(command)})
@@ -87,9 +87,13 @@ class EvictionDriver:
         return Answer(keys=tuple(self._names.get(key, f"unknown {bytes(key).hex()[:12]}") for key in keys))
 
     def _again(self, command: Replay) -> tuple[Answer, ...]:
-        asked = [step for step in self._done if step.command.op not in ("replay", "measure_cost", "measure_state")]
+        asked = [
+            step for step in self._done if step.command.op not in ("replay", "measure_cost", "measure_state")
+        ]
         if command.without_refusals:
             asked = [step for step in asked if step.victims is None or step.victims.keys is not None]
-        lines = play_again(self._name, [step.command for step in asked], hash_seed=command.hash_seed, leaping_clock=True)
+        lines = play_again(
+            self._name, [step.command for step in asked], hash_seed=command.hash_seed, leaping_clock=True
+        )
         steps = (EvictionStep.model_validate_json(line) for line in lines)
         return tuple(step.victims for step in steps if step.victims is not None)

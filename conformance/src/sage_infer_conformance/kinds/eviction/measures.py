@@ -97,31 +97,53 @@ def event_costs(make: Make, capacities: tuple[int, int], shape: str, events: int
     return tuple(Cost(event=name, small_us=small[name], large_us=large[name]) for name in small)
 
 
-def state_bytes(make: Make, capacity: int, rounds: int) -> tuple[int, ...]:
-    """Return the bytes allocated since the policy was made, after each round of churn from the second on."""
-    stranger = ContentKey(b"\xff" * 32)
+def state_bytes(make: Make, work: str, capacity: int, rounds: int) -> tuple[int, ...]:
+    """Return the bytes allocated since the policy was made, after each round."""
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
         policy, keys = make(capacity), _keys()
-        _fill(policy, capacity, keys, chained=True)
+        blocks = _fill(policy, capacity, keys, chained=work != "churn")
+        one_round = _ROUNDS[work]
         sizes: list[int] = []
         for _ in range(rounds):
-            for _ in range(4 * capacity):
-                _churn_one(policy, next(keys), stranger)
-                policy.touch(next(keys))
+            one_round(policy, blocks, keys)
             gc.collect()
             sizes.append(tracemalloc.get_traced_memory()[0] - before)
-        return tuple(sizes[1:])
+        return tuple(sizes)
     finally:
         tracemalloc.stop()
 
 
-def _churn_one(policy: EvictionPolicy, key: ContentKey, stranger: ContentKey) -> None:
-    for victim in policy.victims(1) or ():
-        policy.pin(victim)
-        policy.unpin(victim)
-        policy.touch(stranger)
-        policy.discard(victim)
-        policy.admit(BlockInfo(key=key, size_bytes=4096, depth=0))
-        policy.touch(key)
+def _churn(policy: EvictionPolicy, blocks: list[BlockInfo], keys: Iterator[ContentKey]) -> None:
+    """Replace every block four times; what is new is used, what was never there is named."""
+    for _ in range(4 * len(blocks)):
+        for victim in policy.victims(1) or ():
+            policy.pin(victim)
+            policy.unpin(victim)
+            policy.discard(victim)
+            policy.touch(victim)
+            fresh = next(keys)
+            policy.admit(BlockInfo(key=fresh, size_bytes=4096, depth=0))
+            policy.touch(fresh)
+        policy.touch(next(keys))
+
+
+def _use(policy: EvictionPolicy, blocks: list[BlockInfo], __: Iterator[ContentKey]) -> None:
+    """Use what is there, and ask for nothing."""
+    for _ in range(4):
+        for block in blocks:
+            policy.touch(block.key)
+            policy.pin(block.key)
+            policy.touch(block.key)
+            policy.unpin(block.key)
+
+
+def _ask(policy: EvictionPolicy, blocks: list[BlockInfo], __: Iterator[ContentKey]) -> None:
+    """Ask for one more than there is, and for one."""
+    for _ in blocks:
+        policy.victims(len(blocks) + 1)
+        policy.victims(1)
+
+
+_ROUNDS = {"churn": _churn, "uses": _use, "questions": _ask}

@@ -21,7 +21,7 @@ class Block:
 
 @attrs.define(slots=True)
 class EvictionModel:
-    """The tree of resident blocks, what has left it, and every answer that was given."""
+    """The resident blocks of the policy that was made last, what has left it, and every answer that was given."""
 
     capacity: int = 0
     blocks: dict[str, Block] = attrs.field(factory=dict)
@@ -34,7 +34,7 @@ class EvictionModel:
         if step.error is not None:
             return
         if isinstance(command, Create):
-            self.capacity = command.capacity_blocks
+            self.capacity, self.blocks, self.left = command.capacity_blocks, {}, set()
         elif isinstance(command, Admit):
             self._admit(command)
         elif isinstance(command, Discard):

@@ -13,7 +13,8 @@ COST_RATIO = 5.0
 COST_NOISE_US = 12.0
 """Differences below this are not told from noise of the machine."""
 STATE_RATIO, STATE_SLACK_BYTES = 1.25, 32 * 1024
-"""State after many rounds of churn against state after the first few."""
+"""The largest state in the second half of the rounds against the largest in the first: what tidies up now and then has
+reached its most by then, and what is never tidied up has doubled."""
 
 
 def _answer(step: EvictionStep) -> tuple[str, ...] | None:
@@ -43,7 +44,7 @@ def exactly_as_many(model: EvictionModel, step: EvictionStep) -> Iterable[Check]
             yield check(len(set(keys)) == len(keys), f"a block is proposed twice: {list(keys)}")
     elif command.op == "replay" and command.without_refusals and step.replayed is not None:
         given = [answer for answer in model.answers if answer.keys is not None]
-        yield _same(given, step.replayed, "had the questions that None answered not been asked,")
+        yield from _same(given, step.replayed, "had the questions that None answered not been asked,")
 
 
 def prefix_closed(model: EvictionModel, step: EvictionStep) -> Iterable[Check]:
@@ -59,14 +60,15 @@ def prefix_closed(model: EvictionModel, step: EvictionStep) -> Iterable[Check]:
 def deterministic(model: EvictionModel, step: EvictionStep) -> Iterable[Check]:
     """EV-04."""
     if step.command.op == "replay" and not step.command.without_refusals and step.replayed is not None:
-        yield _same(model.answers, step.replayed, "with the same events in another process,")
+        yield from _same(model.answers, step.replayed, "with the same events in another process,")
 
 
 def cost_does_not_grow(_: EvictionModel, step: EvictionStep) -> Iterable[Check]:
     """EV-05."""
     for cost in step.costs:
         grown = cost.large_us > COST_RATIO * cost.small_us and cost.large_us - cost.small_us > COST_NOISE_US
-        says = f"{cost.event} takes {cost.small_us:.1f} us with few blocks and {cost.large_us:.1f} us with 16 times as many"
+        grew = f"{cost.small_us:.1f} us with few blocks and {cost.large_us:.1f} us with 16 times as many"
+        says = f"{cost.event} takes {grew}"
         yield check(not grown, says)
 
 
@@ -74,9 +76,10 @@ def state_is_bounded(_: EvictionModel, step: EvictionStep) -> Iterable[Check]:
     """EV-06."""
     if not step.state_bytes:
         return
-    first, last = step.state_bytes[0], step.state_bytes[-1]
-    says = f"its state grew from {first} to {last} bytes while it never held more blocks"
-    yield check(last <= STATE_RATIO * first + STATE_SLACK_BYTES, says)
+    half = len(step.state_bytes) // 2
+    early, late = max(step.state_bytes[:half]), max(step.state_bytes[half:])
+    says = f"its state grew from {early} to {late} bytes while it never held more blocks"
+    yield check(late <= STATE_RATIO * early + STATE_SLACK_BYTES, says)
 
 
 def forgotten(model: EvictionModel, step: EvictionStep) -> Iterable[Check]:
@@ -95,20 +98,23 @@ def forgotten(model: EvictionModel, step: EvictionStep) -> Iterable[Check]:
         yield check(held, f"{lost[:1]} may go since a discard, and is not proposed")
 
 
-def _same(given: list[Answer], again: tuple[Answer, ...], how: str) -> Check:
+def _same(given: list[Answer], again: tuple[Answer, ...], how: str) -> Iterable[Check]:
+    """Compare answer by answer up to the first that differs: what follows it may differ for that reason alone."""
     for number, (one, other) in enumerate(zip(given, again, strict=False), start=1):
         if one != other:
-            return broken(f"{how} answer {number} is {other.keys} and was {one.keys}")
-    return check(len(given) == len(again), f"{how} {len(again)} answers came and {len(given)} were given")
+            yield broken(f"{how} answer {number} is {other.keys} and was {one.keys}")
+            return
+        yield HELD
+    yield check(len(given) == len(again), f"{how} {len(again)} answers came and {len(given)} were given")
 
 
 RULES = (
     Rule("EV-01", "sampled", 500, resident_and_unpinned),
     Rule("EV-02", "sampled", 300, exactly_as_many),
     Rule("EV-03", "sampled", 500, prefix_closed),
-    Rule("EV-04", "sampled", 5, deterministic),
+    Rule("EV-04", "sampled", 100, deterministic),
     Rule("EV-05", "timed", 10, cost_does_not_grow),
-    Rule("EV-06", "sampled", 2, state_is_bounded),
+    Rule("EV-06", "sampled", 3, state_is_bounded),
     Rule("EV-07", "sampled", 300, forgotten),
 )
 STATED: tuple[Stated, ...] = ()

@@ -6,25 +6,99 @@ from ..suite import Choices, Play, Scenario
 from .model import EvictionModel
 from .steps import Admit, Create, Discard, MeasureCost, MeasureState, Pin, Replay, Touch, Unpin, Victims
 
-_EVENTS = {"admit": 30, "touch": 18, "stranger": 2, "pin": 10, "unpin": 8, "discard": 6, "victims": 18, "evict": 8}
+_EVENTS = {
+    "admit": 30,
+    "touch": 18,
+    "stranger": 2,
+    "pin": 10,
+    "unpin": 8,
+    "discard": 6,
+    "victims": 18,
+    "evict": 8,
+}
 
 
-def _admit(play: Play, counter: list[int]) -> None:
-    model: EvictionModel = play.model
-    if len(model.blocks) >= model.capacity:
-        _evict(play, 1)
-    if len(model.blocks) >= model.capacity:
-        return
-    choices = play.choices
-    gone = sorted(model.left)
-    if gone and choices.chance(35):
-        key = choices.one_of(gone)
-    else:
-        counter[0] += 1
-        key = f"b{counter[0]}"
-    parent = choices.one_of(list(model.blocks)) if model.blocks and choices.chance(60) else None
-    depth = model.blocks[parent].depth + 1 if parent is not None else 0
-    play.do(Admit(key=key, parent=parent, depth=depth, **_hints(choices)))
+class Life:
+    """The life of one policy, drawn event by event."""
+
+    def __init__(self, play: Play) -> None:
+        self._play = play
+        self._choices: Choices = play.choices
+        self._model: EvictionModel = play.model
+        self._fresh = 0
+
+    def run(self, low: int, high: int) -> None:
+        """Fill a policy, then draw ``low`` to ``high`` events, and ask at the end."""
+        self._play.do(Create(capacity_blocks=self._choices.integer(2, 24)))
+        for _ in range(self._choices.integer(2, 12)):
+            self._admit()
+        for _ in range(self._choices.integer(low, high)):
+            self._event(self._choices.weighted(_EVENTS))
+        self._ask()
+
+    def _event(self, event: str) -> None:
+        model, choices, do = self._model, self._choices, self._play.do
+        if event == "admit" or not model.blocks:
+            self._admit()
+        elif event == "touch":
+            do(Touch(key=choices.one_of(list(model.blocks))))
+        elif event == "stranger":
+            do(Touch(key=choices.one_of(sorted(model.left) or ["never seen"])))
+        elif event == "pin":
+            do(Pin(key=choices.one_of(list(model.blocks))))
+        elif event == "unpin":
+            pinned = [key for key, block in model.blocks.items() if block.pins]
+            if pinned:
+                do(Unpin(key=choices.one_of(pinned)))
+        elif event == "discard":
+            do(Discard(key=choices.one_of(model.leaves())))
+        elif event == "evict":
+            self._evict(choices.integer(1, 3))
+        else:
+            self._ask()
+
+    def _admit(self) -> None:
+        model = self._model
+        if len(model.blocks) >= model.capacity:
+            self._evict(1)
+        if len(model.blocks) >= model.capacity:
+            return
+        key = self._key()
+        parent = self._parent()
+        depth = model.blocks[parent].depth + 1 if parent in model.blocks else int(parent is not None)
+        admit = Admit(key=key, parent=parent, depth=depth)
+        self._play.do(admit.model_copy(update=_hints(self._choices)))
+
+    def _key(self) -> str:
+        """Name a block that comes back, or a new one."""
+        gone = sorted(self._model.left)
+        if gone and self._choices.chance(35):
+            return str(self._choices.one_of(gone))
+        self._fresh += 1
+        return f"b{self._fresh}"
+
+    def _parent(self) -> str | None:
+        """Name a resident block, now and then one that lives in another tier, or none."""
+        blocks = self._model.blocks
+        if blocks and self._choices.chance(60):
+            return str(self._choices.one_of(list(blocks)))
+        return "elsewhere" if self._choices.chance(5) else None
+
+    def _evict(self, count: int) -> None:
+        """Do what a full tier does: ask, and discard what was named, children first."""
+        answer = self._play.do(Victims(count=count)).victims
+        blocks = self._model.blocks
+        keys = (
+            {} if answer is None else {key: blocks[key].depth for key in answer.keys or () if key in blocks}
+        )
+        for key in sorted(keys, key=lambda name: -keys[name]):
+            self._play.do(Discard(key=key))
+
+    def _ask(self) -> None:
+        """Ask for a number near the edges: one, all that may go, one more than that."""
+        free = len(self._model.evictable())
+        edges = [1, max(1, free // 2), max(1, free), free + 1]
+        self._play.do(Victims(count=self._choices.one_of(edges)))
 
 
 def _hints(choices: Choices) -> dict[str, object]:
@@ -40,64 +114,18 @@ def _hints(choices: Choices) -> dict[str, object]:
     }
 
 
-def _evict(play: Play, count: int) -> None:
-    """Do what a full tier does: ask, and discard what was named, children first."""
-    model: EvictionModel = play.model
-    answer = play.do(Victims(count=count)).victims
-    keys = [] if answer is None else [key for key in answer.keys or () if key in model.blocks]
-    for key in sorted(set(keys), key=lambda name: -model.blocks[name].depth):
-        play.do(Discard(key=key))
-
-
-def _event(play: Play, counter: list[int]) -> None:
-    model: EvictionModel = play.model
-    choices = play.choices
-    event = choices.weighted(_EVENTS)
-    if event == "admit" or not model.blocks:
-        _admit(play, counter)
-    elif event == "touch":
-        play.do(Touch(key=choices.one_of(list(model.blocks))))
-    elif event == "stranger":
-        play.do(Touch(key=choices.one_of(sorted(model.left) or ["never seen"])))
-    elif event == "pin":
-        play.do(Pin(key=choices.one_of(list(model.blocks))))
-    elif event == "unpin":
-        pinned = [key for key, block in model.blocks.items() if block.pins]
-        if pinned:
-            play.do(Unpin(key=choices.one_of(pinned)))
-    elif event == "discard":
-        play.do(Discard(key=choices.one_of(model.leaves())))
-    elif event == "evict":
-        _evict(play, choices.integer(1, 3))
-    else:
-        _ask(play)
-
-
-def _ask(play: Play) -> None:
-    """Ask for a number near the edges: one, all that may go, one more than that."""
-    free = len(play.model.evictable())
-    edges = [1, max(1, free // 2), max(1, free), free + 1]
-    play.do(Victims(count=play.choices.one_of(edges)))
-
-
-def _wander(play: Play, low: int, high: int) -> None:
-    counter = [0]
-    play.do(Create(capacity_blocks=play.choices.integer(2, 24)))
-    for _ in range(play.choices.integer(2, 12)):
-        _admit(play, counter)
-    for _ in range(play.choices.integer(low, high)):
-        _event(play, counter)
-    _ask(play)
-
-
 def wander(play: Play) -> None:
     """Any sequence of events on a small policy."""
-    _wander(play, 10, 60)
+    Life(play).run(10, 60)
 
 
 def repeat(play: Play) -> None:
-    """Any sequence of events, then the same again elsewhere, once with everything and once without vain questions."""
-    _wander(play, 40, 80)
+    """Several policies, then the same again elsewhere: once with everything, once without the vain questions.
+
+    Each repetition is a process of its own, which is dear, so it repeats many lives.
+    """
+    for _ in range(play.choices.integer(5, 8)):
+        Life(play).run(40, 80)
     play.do(Replay(hash_seed=play.choices.integer(1, 1000)))
     play.do(Replay(hash_seed=play.choices.integer(1, 1000), without_refusals=True))
 
@@ -109,14 +137,15 @@ def costs(play: Play) -> None:
 
 
 def growth(play: Play) -> None:
-    """Read the state after much churn."""
-    for capacity in (16, 128):
-        play.do(MeasureState(capacity_blocks=capacity, rounds=12))
+    """Read the state after much of the same, for each way in which a policy is used."""
+    for work in ("churn", "uses", "questions"):
+        for capacity in (16, 128):
+            play.do(MeasureState(work=work, capacity_blocks=capacity, rounds=16))
 
 
 SCENARIOS = (
-    Scenario("wander", wander, certify=200, develop=200),
-    Scenario("repeat", repeat, certify=12, develop=4),
+    Scenario("wander", wander, certify=120, develop=200),
+    Scenario("repeat", repeat, certify=2, develop=2),
     Scenario("costs", costs, certify=1, develop=1),
     Scenario("growth", growth, certify=1, develop=1),
 )

@@ -124,15 +124,20 @@ class MeasureCost(Command):
 
 
 class MeasureState(Command):
-    """Read the memory a policy holds after rounds of churn, each of ``4 * capacity`` fresh blocks."""
+    """Read the memory that a full policy holds after each of several rounds of one sort of work.
+
+    A round is four events a block: ``churn`` replaces blocks, ``uses`` touches, pins and unpins those that stay, and
+    ``questions`` asks for more than there is.
+    """
 
     op: Literal["measure_state"] = "measure_state"
+    work: Literal["churn", "uses", "questions"] = "churn"
     capacity_blocks: PositiveInt
     rounds: PositiveInt
 
     def story(self) -> str:
         """Say what is measured."""
-        return f"churn a policy of {self.capacity_blocks} blocks for {self.rounds} rounds and read its memory"
+        return f"read the memory of a policy of {self.capacity_blocks} blocks after {self.rounds} rounds of {self.work}"
 
 
 EvictionCommand = Annotated[
