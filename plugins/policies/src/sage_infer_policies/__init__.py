@@ -1,0 +1,1 @@
+"""Policies of sage-infer: the eviction policy ``lru``."""
