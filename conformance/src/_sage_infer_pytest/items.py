@@ -46,9 +46,16 @@ class Judgement:
 class SagePlugin(pytest.Collector):
     """One plugin under judgement."""
 
+    def __init__(self, *, judgement: Judgement, clauses: tuple[str, ...], **rest: Any) -> None:
+        super().__init__(**rest)
+        self._judgement = judgement
+        self._clauses = clauses
+
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
-        """Return nothing: the items were made with this node as their parent."""
-        return ()
+        """Yield an item for each clause, and one for the waivers."""
+        for clause in self._clauses:
+            yield ClauseItem.from_parent(self, name=clause, judgement=self._judgement)
+        yield WaiverItem.from_parent(self, name="waivers", judgement=self._judgement)
 
 
 class ClauseItem(pytest.Item):
@@ -96,8 +103,8 @@ def clause_items(session: pytest.Session, name: str) -> Iterator[pytest.Item]:
     except SageInferError as error:
         raise pytest.UsageError(f"--sage-plugin: {error}") from error
     suite = suite_of(facts.kind)  # type: ignore[arg-type]  # the child validated it
-    judgement = Judgement(order)
-    parent = SagePlugin.from_parent(session, name=f"sage-plugin {name}", nodeid=f"sage-plugin {name}")
-    for result in docket_of(suite).results(floors=False):
-        yield ClauseItem.from_parent(parent, name=result.clause, judgement=judgement)
-    yield WaiverItem.from_parent(parent, name="waivers", judgement=judgement)
+    clauses = tuple(result.clause for result in docket_of(suite).results(floors=False))
+    name = f"sage-plugin {name}"
+    judging = {"judgement": Judgement(order), "clauses": clauses}
+    plugin = SagePlugin.from_parent(session, name=name, nodeid=name, **judging)
+    return session.genitems(plugin)

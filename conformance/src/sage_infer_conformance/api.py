@@ -9,11 +9,9 @@ import attrs
 
 from sage_infer_contracts.backend import OptionValue
 from sage_infer_contracts.certification import ConformanceReport, Mode
-from sage_infer_contracts.clauses import CLAUSES
-from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.testing import SubjectKind
 
-from .reports.build import build_report
+from .reports.build import build_report, check_rules
 from .reports.story import full_story
 from .running.names import FullName
 from .running.replay import Witnesses
@@ -56,9 +54,8 @@ def examine(
     ``corpus`` is the folder in which mode soak keeps what it finds. Raises an error of the family when there is
     nothing to judge: the subject is not found or does not load, or the order is not one.
     """
-    unknown = [clause for clause in order.rules if clause not in CLAUSES]
-    if unknown:
-        raise InvalidRequest(f"{unknown[0]} is no clause of the contract", param="rule")
+    if order.rules:
+        check_rules(order)
     outcome = soak(order, corpus, progress) if order.mode == "soak" else run(order, progress)
     file = deviations or find_deviations(outcome.facts)
     name = str(attrs.evolve(FullName.read(order.subject), kind=outcome.facts.kind))

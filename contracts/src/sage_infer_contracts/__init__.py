@@ -18,6 +18,15 @@ if TYPE_CHECKING:
         Tokenizer as Tokenizer,
     )
     from .capabilities import Capability as Capability
+    from .certification import (
+        Certificate as Certificate,
+        CertifiedClause as CertifiedClause,
+        ClauseResult as ClauseResult,
+        ConformanceReport as ConformanceReport,
+        RunProfile as RunProfile,
+        SubjectFacts as SubjectFacts,
+        Witness as Witness,
+    )
     from .chat import ChatMessage as ChatMessage, ChatResponse as ChatResponse
     from .clauses import CLAUSES as CLAUSES, Clause as Clause
     from .content import (
@@ -70,6 +79,7 @@ if TYPE_CHECKING:
         COMMANDS_GROUP as COMMANDS_GROUP,
         RESERVED_HARDWARE_NAMES as RESERVED_HARDWARE_NAMES,
         RESERVED_KINDS as RESERVED_KINDS,
+        TESTED_GROUP as TESTED_GROUP,
         PluginKind as PluginKind,
         check_plugin_name as check_plugin_name,
         may_claim as may_claim,
@@ -156,6 +166,7 @@ if TYPE_CHECKING:
 _MODULES: dict[str, tuple[str, ...]] = {
     "backend": ("BackendConfig", "BackendHealth", "BackendStats", "InferenceBackend", "ModelLocation", "OptionValue", "Prompt", "Tokenizer"),
     "capabilities": ("Capability",),
+    "certification": ("Certificate", "CertifiedClause", "ClauseResult", "ConformanceReport", "RunProfile", "SubjectFacts", "Witness"),
     "chat": ("ChatMessage", "ChatResponse"),
     "clauses": ("CLAUSES", "Clause"),
     "content": ("ContentKey", "ContentRoot", "Variant", "chain_key"),
@@ -166,7 +177,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "errors": ("BackendUnavailable", "CapacityExceeded", "DeadlineExceeded", "DeviceUnavailable", "IntegrityError", "InvalidRequest", "PluginConflict", "PluginIncompatible", "PluginLoadError", "PluginNotFound", "SageInferError", "Unsupported", "error_from_wire", "error_to_wire"),
     "eviction": ("BlockInfo", "EvictionPolicy"),
     "hybrid": ("HybridInferenceBackend",),
-    "kinds": ("COMMANDS_GROUP", "PluginKind", "RESERVED_HARDWARE_NAMES", "RESERVED_KINDS", "check_plugin_name", "may_claim"),
+    "kinds": ("COMMANDS_GROUP", "PluginKind", "RESERVED_HARDWARE_NAMES", "RESERVED_KINDS", "TESTED_GROUP", "check_plugin_name", "may_claim"),
     "kv": ("KV_SCHEMA_PRESETS", "KVCacheSchema", "KVGroup", "KVLayout", "KVSchemaRequest", "parse_kv_schema"),
     "launch": ("BackendContext", "BackendRecipe", "EngineLaunchPlan", "Refusal", "VersionWindow"),
     "membership": ("PROTOCOLS", "missing_members"),

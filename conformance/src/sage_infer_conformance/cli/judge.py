@@ -16,7 +16,7 @@ from .exits import HELD, NOT_HELD
 from .options import file_argument, kind_option
 
 
-@click.command("judge")
+@click.command("judge", short_help="Judge histories that were recorded in production.")
 @file_argument
 @kind_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON lines.")

@@ -16,7 +16,7 @@ from ..reports.words import PROOFS
 from ..running.subjects import list_entry_points
 
 
-@click.command("list")
+@click.command("list", short_help="List what can be judged here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_subjects(as_json: bool) -> None:
     """List what can be judged: installed plugins, and the kinds. Imports no plugin."""
@@ -58,7 +58,7 @@ def _print_columns(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> No
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-@click.command("explain")
+@click.command("explain", short_help="Explain a clause, and how it is judged.")
 @click.argument("clause", metavar="ID")
 def explain(clause: str) -> None:
     """Explain the clause ID: what it says, how it is judged, and which broken plugins prove the rule."""

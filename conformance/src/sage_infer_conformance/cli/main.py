@@ -26,6 +26,8 @@ class _Group(click.Group):
         except SageInferError as error:
             click.echo(f"error: {' '.join(str(error).split())}", err=True)
             ctx.exit(exit_code(error))
+        except BrokenPipeError:
+            raise  # click ends quietly when nobody reads any more
         except OSError as error:
             click.echo(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), err=True)
             ctx.exit(1)

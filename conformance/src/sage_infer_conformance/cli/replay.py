@@ -17,7 +17,7 @@ from .exits import HELD, NOT_HELD
 from .options import file_argument
 
 
-@click.command("replay")
+@click.command("replay", short_help="Carry out again what broke a clause.")
 @file_argument
 @click.option("--subject", metavar="NAME", help="Judge this subject instead of the one that the file names.")
 def replay(file: Path, subject: str | None) -> None:

@@ -33,7 +33,7 @@ _SOAK_S = 300.0
 _MODES = "develop stops at the first broken rule and shrinks; certify collects all; soak goes on for a time."
 
 
-@click.command("run")
+@click.command("run", short_help="Judge a plugin, a module:attribute or a ./file.py:attribute.")
 @click.argument("name")
 @kind_option
 @click.option("--mode", type=click.Choice(get_args(Mode)), default="certify", show_default=True, help=_MODES)

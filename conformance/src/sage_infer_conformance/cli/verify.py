@@ -20,7 +20,7 @@ from .options import deviations_option, file_argument
 from .progress import ProgressLine
 
 
-@click.command("verify")
+@click.command("verify", short_help="Run again what a certificate or a report claims.")
 @file_argument
 @click.option("--subject", metavar="NAME", help="Judge this subject instead of the one that the file names.")
 @deviations_option

@@ -11,8 +11,9 @@ from sage_infer_contracts.certification import ClauseResult, ConformanceReport, 
 from sage_infer_contracts.clauses import CLAUSES
 from sage_infer_contracts.errors import InvalidRequest
 
+from ..kinds.table import suite_of
 from ..running.names import FullName
-from ..running.session import Order, Outcome
+from ..running.session import Order, Outcome, ask, docket_of
 from ..waivers import Waiving
 from .environment import environment
 
@@ -22,10 +23,9 @@ SCRIPT = "sage-infer-conformance"
 def build_report(
     outcome: Outcome, order: Order, *, waiving: Waiving | None = None, deviations: Path | None = None
 ) -> ConformanceReport:
-    """Return what a run found. ``order.rules`` narrows the report; an unknown one raises ``InvalidRequest``."""
+    """Return what a run found, or of it what ``order.rules`` asks for."""
     waiving = waiving or Waiving()
     results = outcome.docket.results(floors=order.mode == "certify")
-    check_rules(order.rules, results)
     chosen = [result for result in results if not order.rules or result.clause in order.rules]
     facts = outcome.facts.model_copy(update={"capabilities": tuple(sorted(outcome.docket.capabilities))})
     began = datetime.now(UTC) - timedelta(seconds=outcome.seconds)
@@ -60,13 +60,18 @@ def _with_reasons(results: Sequence[ClauseResult], order: Order) -> Iterator[Cla
             yield result
 
 
-def check_rules(rules: Sequence[str], results: Sequence[ClauseResult]) -> None:
-    """Raise ``InvalidRequest`` if a clause was asked for that is not judged here."""
-    judged = [result.clause for result in results]
-    for clause in rules:
+def check_rules(order: Order) -> None:
+    """Find the subject and raise ``InvalidRequest`` if a clause is asked for that its kind is not judged by."""
+    unknown = [clause for clause in order.rules if clause not in CLAUSES]
+    if unknown:
+        raise InvalidRequest(f"{unknown[0]} is no clause of the contract", param="rule")
+    facts = ask(order)
+    docket = docket_of(suite_of(facts.kind))  # type: ignore[arg-type]  # the child validated it
+    judged = [result.clause for result in docket.results()]
+    for clause in order.rules:
         if clause not in judged:
-            why = "is a clause of another kind" if clause in CLAUSES else "is no clause of the contract"
-            raise InvalidRequest(f"{clause} {why}; judged here: {', '.join(judged)}", param="rule")
+            says = f"{clause} is not judged in kind {facts.kind}; its clauses: {', '.join(judged)}"
+            raise InvalidRequest(says, param="rule")
 
 
 def command_line(order: Order, kind: str, deviations: Path | None = None) -> str:

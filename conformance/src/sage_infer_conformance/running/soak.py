@@ -35,7 +35,7 @@ def soak(order: Order, corpus: Path | None = None, progress: Progress = lambda _
     if corpus is not None:
         _replay_corpus(corpus, outcome, order.subject, progress)
     number = 0
-    while (left := until - time.monotonic()) > 0:
+    while (left := until - time.monotonic()) > 0 and not _enough(order, outcome.docket):
         seed = derive_seed(order.seed, "soak", number)
         found = run(attrs.evolve(order, seed=seed, seconds=left), _numbered(progress, number))
         outcome.docket.absorb(found.docket)
@@ -44,6 +44,10 @@ def soak(order: Order, corpus: Path | None = None, progress: Progress = lambda _
         number += 1
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _enough(order: Order, docket: Docket) -> bool:
+    return order.until_broken is not None and docket.is_broken(order.until_broken)
 
 
 def _numbered(progress: Progress, number: int) -> Progress:
