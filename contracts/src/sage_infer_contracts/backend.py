@@ -113,7 +113,11 @@ class InferenceBackend(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Names from :class:`Capability`. Declared and absent is a violation; undeclared MUST refuse."""
+        """Names from :class:`Capability`.
+
+        IB-14: a parameter or call whose capability is not declared MUST be refused with ``Unsupported`` before work
+        starts, and what is declared MUST be there and do what it says.
+        """
         ...
 
     @property
@@ -144,7 +148,8 @@ class InferenceBackend(Protocol):
         """Continue from ``state`` without computing its prompt again. Needs ``backend.split_prefill``.
 
         IB-02: the first token and the stream together MUST equal what generate gives.
-        IB-13: an expired, foreign, stale or repeated state MUST be refused with ``InvalidRequest``.
+        IB-13: an expired, foreign, stale, altered or repeated state MUST be refused with ``InvalidRequest``; altered is
+        one whose tokens or parameters are not those its KV was computed for.
         """
         ...
 
@@ -161,7 +166,8 @@ class InferenceBackend(Protocol):
         IB-03: a declared limit MUST be enforced before work starts, by ``InvalidRequest`` naming the limit;
         everything within the limits MUST be served. A full queue raises ``CapacityExceeded``.
         IB-05: max_tokens, stop strings, stop tokens, EOS and ignore_eos MUST do what they say, and
-        finish_reason MUST say which one ended the output.
+        finish_reason MUST say which one ended the output. The token that ends it is its last; a stop string is
+        cut from the text.
         IB-06: streams MUST yield each token once, in order, and their text MUST join to the decoded whole.
         IB-11: a seed MUST make sampling reproducible; temperature 0 MUST be greedy; logprobs, where declared,
         MUST be those of the emitted tokens.
@@ -172,8 +178,8 @@ class InferenceBackend(Protocol):
     async def cancel(self, request_id: str) -> bool:
         """Stop a request; False if it is unknown or already over.
 
-        IB-04: its streams MUST end with finish_reason "cancelled" within a bounded number of steps, and every
-        KV block it held MUST return.
+        IB-04: its streams MUST end with finish_reason "cancelled" within a bounded number of steps. A request that
+        is over, however it ended, MUST have returned every KV block it held.
         """
         ...
 

@@ -1,0 +1,1 @@
+"""Inference backends: IB-01 to IB-14."""

@@ -1,0 +1,273 @@
+"""Carries commands to a backend, on an event loop of this history's own that runs while a command is carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import TypeVar, cast
+
+from sage_infer_contracts.backend import InferenceBackend
+from sage_infer_contracts.errors import SageInferError, Unsupported
+from sage_infer_contracts.launch import BackendContext
+from sage_infer_contracts.states import DecodeState, KVExport
+from sage_infer_contracts.testing import Subject
+
+from ...history.steps import Raised
+from ...running.again import play_again
+from . import closing, measures, parked
+from .asks import Settings
+from .config import Recipe
+from .findings import About, Part
+from .serving import STALL_S, Prompts, Serving, settled
+from .steps import (
+    BackendStep,
+    CancelParked,
+    Close,
+    Create,
+    Decode,
+    Expire,
+    HandOver,
+    Open,
+    Prefill,
+    Quantise,
+    Release,
+    Serve,
+    ShowTie,
+    TakeOver,
+    TimeReuse,
+)  # fmt: skip
+
+START_S = 240.0
+T = TypeVar("T")
+
+
+class BackendDriver:
+    """One instance after another; states outlive the instance that gave them, so that they can be foreign."""
+
+    def __init__(self, subject: Subject, name: str) -> None:
+        self._subject = subject
+        self._name = name
+        self._recipe: Recipe | None = None
+        self._runner = asyncio.Runner()
+        self._backend: InferenceBackend | None = None
+        self._settings = Settings()
+        self._states: dict[str, parked.Parked] = {}
+        self._idle_held = 0
+        self._possessions = closing.Possessions.now()
+        self._files: int | None = None
+
+    def execute(self, command: object) -> BackendStep:
+        """Do ``command``."""
+        began = time.perf_counter()
+        step = BackendStep(command=command)  # type: ignore[arg-type]  # the caller read it as one of the union
+        try:
+            found = self._runner.run(self._do(step))
+        except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
+            found = step.model_copy(update={"error": Raised.of(error)})
+        return found.model_copy(update={"seconds": time.perf_counter() - began})
+
+    def close(self) -> None:
+        """Close what a history left open."""
+        backend, self._backend = self._backend, None
+        with contextlib.suppress(Exception):
+            if backend is not None:
+                self._runner.run(_within(backend.close(), closing.CLOSE_S))
+        self._states.clear()
+        with contextlib.suppress(Exception):
+            self._runner.close()
+
+    async def _do(self, step: BackendStep) -> BackendStep:
+        command = step.command
+        if isinstance(command, (Open, Create)):
+            return await self._open(step, command)
+        if self._backend is None:
+            raise RuntimeError("there is no instance; a history begins with 'open'")
+        if isinstance(command, Serve):
+            return await self._serve(step, self._backend, command)
+        if isinstance(command, Quantise):
+            self._backend.load_quant_profile(command.profile)
+            return step
+        if isinstance(command, ShowTie):
+            found = await measures.tie(self._backend, command.prompt_ids, command.tokens, command.epsilon)
+            return step.model_copy(update={"tie": found})
+        if isinstance(command, TimeReuse):
+            prompts = Prompts(self._backend)
+            timing = await measures.time_reuse(
+                self._backend, prompts, command.text, command.tokens, command.rounds
+            )
+            return step.model_copy(update={"timing": timing, "computed_ids": prompts.known()})
+        if isinstance(command, Close):
+            return await self._close(step, self._backend, command)
+        return await self._about_states(step, self._backend)
+
+    async def _open(self, step: BackendStep, command: Open | Create) -> BackendStep:
+        if self._recipe is None:
+            self._recipe = Recipe.of(self._subject)
+        self._settings = command.settings if isinstance(command, Open) else Settings()
+        config = self._recipe.config(self._settings)
+        self._possessions = closing.Possessions.now()
+        backend = cast(InferenceBackend, self._subject.create(config, BackendContext()))
+        self._backend = backend
+        if isinstance(command, Create):
+            return step
+        await _within(backend.start(), START_S)
+        about = await self._describe(backend, config.dtype)
+        self._idle_held = about.stats.blocks_held
+        return step.model_copy(
+            update={"about": about, "capabilities": tuple(sorted(map(str, backend.capabilities)))}
+        )
+
+    async def _describe(self, backend: InferenceBackend, configured: str) -> About:
+        descriptor, schema = backend.get_capability(), None
+        with contextlib.suppress(Unsupported):
+            schema = backend.get_kv_schema()
+        own = schema.dtype if schema is not None else descriptor.supported_precisions[0]
+        computing = own if own in descriptor.supported_precisions else descriptor.supported_precisions[0]
+        return About(
+            max_batch_size=descriptor.max_batch_size,
+            max_sequence_length=descriptor.max_sequence_length,
+            max_waiting_requests=descriptor.max_waiting_requests,
+            capacity_bytes=round(descriptor.kv_cache_capacity_gb * 1e9),
+            dtype=computing if configured == "auto" else configured,  # type: ignore[arg-type]
+            schema_=schema,
+            schemas_agree=schema == descriptor.kv_schema,
+            stats=await backend.stats(),
+            health=(await backend.health()).state,
+        )
+
+    async def _serve(self, step: BackendStep, backend: InferenceBackend, command: Serve) -> BackendStep:
+        before = await backend.stats()
+        serving = Serving(backend, Prompts(backend), before.blocks_held)
+        outcomes = await serving.run(command.calls)
+        counted = sum(o.usage.prompt for o in outcomes if o.usage is not None and o.cancelled is None)
+        after = await settled(backend, before, prompt_tokens=counted)
+        found = {
+            "outcomes": outcomes, "before": before, "after": after, "most_running": serving.most_running,
+            "decode_computed": serving.decode_computed,
+        }  # fmt: skip
+        return step.model_copy(update=found)
+
+    async def _close(self, step: BackendStep, backend: InferenceBackend, command: Close) -> BackendStep:
+        self._backend = None
+        found = await closing.close_watched(
+            backend, Prompts(backend), command.pending, self._possessions, at_once=command.at_once
+        )
+        del backend
+        files = closing.open_files()
+        grown = 0 if self._files is None else max(0, files - self._files)
+        self._files = files if self._files is None else self._files
+        return step.model_copy(update={"closing": found.model_copy(update={"open_files": grown})})
+
+    async def _about_states(self, step: BackendStep, backend: InferenceBackend) -> BackendStep:
+        command, before = step.command, await backend.stats()
+        if isinstance(command, Prefill):
+            found = await self._prefill(step, backend, command)
+            after = await backend.stats()
+        elif isinstance(command, Decode):
+            found = await self._decode(step, backend, command)
+            after = await settled(backend, before, held=max(self._idle_held, before.blocks_held - 1))
+        elif isinstance(command, HandOver):
+            found = await self._hand_over(step, backend, command)
+            after = await settled(backend, before, held=max(self._idle_held, before.blocks_held - 1))
+        elif isinstance(command, TakeOver):
+            found = await self._take_over(step, backend, command)
+            after = await settled(backend, before)
+        elif isinstance(command, Release):
+            await _within(backend.release(self._state(command.state, command.forged)), STALL_S)
+            found, after = (
+                step,
+                await settled(backend, before, held=max(self._idle_held, before.blocks_held - 1)),
+            )
+        elif isinstance(command, CancelParked):
+            found = step.model_copy(update={"said": await _within(backend.cancel(command.request), STALL_S)})
+            after = await settled(backend, before, held=self._idle_held)
+        else:
+            assert isinstance(command, Expire)
+            state = self._states[command.state].state
+            await parked.await_expiry(backend, state, self._settings.lease_s, self._idle_held)
+            found, after = step, await settled(backend, before, held=self._idle_held)
+        return found.model_copy(update={"before": before, "after": after})
+
+    async def _prefill(self, step: BackendStep, backend: InferenceBackend, command: Prefill) -> BackendStep:
+        prompts = Prompts(backend)
+        ids = [await prompts.ids(prompt) for prompt in command.prompts]
+        result = await _within(backend.prefill(ids, request_id=command.name, params=command.params), STALL_S)
+        kept = parked.keep(result)
+        self._states.update(kept)
+        return step.model_copy(update={"states": tuple(kept), "computed_ids": tuple(ids)})
+
+    def _state(self, name: str, forged: Part | None) -> DecodeState:
+        if name not in self._states:
+            raise RuntimeError(f"no prefill gave a state called {name}")
+        return parked.forge(self._states[name].state, forged)
+
+    async def _decode(self, step: BackendStep, backend: InferenceBackend, command: Decode) -> BackendStep:
+        state = self._state(command.state, command.forged)
+        name = f"decode-{command.state}"
+        before = (await backend.stats()).computed_tokens
+        result = await _within(backend.decode(state, request_id=name), STALL_S)
+        deltas = [self._states[command.state].first, *await parked.collect(result.stream)]
+        outcome = parked.outcome_of(name, state, deltas)
+        computed = (await backend.stats()).computed_tokens - before
+        return step.model_copy(update={"outcomes": (outcome,), "decode_computed": computed})
+
+    async def _take_over(
+        self, step: BackendStep, backend: InferenceBackend, command: TakeOver
+    ) -> BackendStep:
+        state = DecodeState.model_validate_json(command.parked)
+        exported = KVExport.model_validate_json(command.export)
+        own = await _within(backend.import_kv(exported, state), STALL_S)
+        before = (await backend.stats()).computed_tokens
+        result = await _within(backend.decode(own, request_id="taken-over"), STALL_S)
+        outcome = parked.outcome_of("taken-over", state, await parked.collect(result.stream))
+        computed = (await backend.stats()).computed_tokens - before
+        return step.model_copy(update={"outcomes": (outcome,), "decode_computed": computed})
+
+    async def _hand_over(
+        self, step: BackendStep, backend: InferenceBackend, command: HandOver
+    ) -> BackendStep:
+        held = self._states[command.state]
+        with tempfile.TemporaryDirectory(prefix="conformance-kv-") as folder:
+            exported = await parked.export(backend, held.state, Path(folder))
+            step = step.model_copy(
+                update={
+                    "bytes_written": exported.bytes_written,
+                    "bytes_claimed": exported.export.num_bytes,
+                    "tokens_claimed": exported.export.num_tokens,
+                    "checksum_right": exported.checksum_right,
+                    "schema_right": exported.schema_right,
+                }
+            )
+            if command.damage is not None:
+                return await self._import_damaged(step, backend, held.state, exported.export, command.damage)
+            lines = play_again(
+                self._name,
+                [Open(settings=self._settings), TakeOver(export=exported.export.model_dump_json(),
+                                                         parked=held.state.model_dump_json()), Close()],
+            )  # fmt: skip
+        other = BackendStep.model_validate_json(lines[1])
+        if other.error is not None:
+            return step.model_copy(update={"error": other.error})
+        (rest,) = other.outcomes
+        first = parked.outcome_of(command.state, held.state, [held.first])
+        whole = rest.model_copy(update={"deltas": (*first.deltas, *rest.deltas)})
+        found = {"outcomes": (whole,), "decode_computed": other.decode_computed}
+        return step.model_copy(update=found)
+
+    async def _import_damaged(
+        self, step: BackendStep, backend: InferenceBackend, state: DecodeState, export: KVExport, how: str
+    ) -> BackendStep:
+        damaged = parked.damage(export, how)
+        try:
+            await _within(backend.import_kv(damaged, state), STALL_S)
+        except SageInferError as error:
+            return step.model_copy(update={"error": Raised.of(error)})
+        return step
+
+
+async def _within(call: Awaitable[T], seconds: float) -> T:
+    return await asyncio.wait_for(call, seconds)
