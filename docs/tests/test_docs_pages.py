@@ -67,8 +67,9 @@ def test_documented_engine_commands_run(block: Block, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_contract_reference_is_current() -> None:
-    tool = ROOT / "docs" / "tools" / "contracts_reference.py"
+@pytest.mark.parametrize("name", ["contracts_reference.py", "rules_reference.py"])
+def test_a_generated_reference_is_current(name: str) -> None:
+    tool = ROOT / "docs" / "tools" / name
     done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

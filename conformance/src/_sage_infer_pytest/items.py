@@ -103,7 +103,10 @@ def clause_items(session: pytest.Session, name: str) -> Iterator[pytest.Item]:
     except SageInferError as error:
         raise pytest.UsageError(f"--sage-plugin: {error}") from error
     suite = suite_of(facts.kind)  # type: ignore[arg-type]  # the child validated it
-    clauses = tuple(result.clause for result in docket_of(suite).results(floors=False))
+    clauses = tuple(
+        result.clause
+        for result in docket_of(suite, is_installed=facts.distribution is not None).results(floors=False)
+    )
     name = f"sage-plugin {name}"
     judging = {"judgement": Judgement(order), "clauses": clauses}
     plugin = SagePlugin.from_parent(session, name=name, nodeid=name, **judging)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import re
+from functools import cache
 from importlib import import_module
+from typing import Protocol
 
 import attrs
 
@@ -15,7 +17,6 @@ from . import mutants
 from .judging.package import PACKAGE_RULES
 from .judging.rules import Rule, Stated
 from .kinds.table import MODULES, suite_of
-from .mutants.mutant import Mutant, Ward
 from .package_rules.rules import INSTALLED_RULES
 
 EVERY_KIND = "every kind"
@@ -27,6 +28,25 @@ _LOOKS_AT = {
 }
 _ROLE = re.compile(r":\w+:`~?([^`]+)`")
 _LEADING_ID = re.compile(r"^[A-Z]{2}-\d\d[:.]?\s*")
+
+
+class BrokenPlugin(Protocol):
+    """What is told of a broken plugin, of one kind or of a package."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def clause(self) -> str:
+        """The clause whose own rule must catch it."""
+        ...
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with it."""
+        ...
 
 
 @attrs.frozen(slots=True)
@@ -60,31 +80,27 @@ def catalogue() -> dict[str, Entry]:
     return {clause: Entry(CLAUSES[clause], tuple(by)) for clause, by in found.items()}
 
 
-def mutants_of(clause: str) -> list[tuple[str, Mutant]]:
+def mutants_of(clause: str) -> list[tuple[str, BrokenPlugin]]:
     """Return the broken plugins that the rule of ``clause`` must catch, with the kind of each."""
-    wards = (
-        getattr(import_module(module.name), "MUTANTS", None)
-        for module in pkgutil.iter_modules(mutants.__path__, f"{mutants.__name__}.")
-    )
-    return [
-        (ward.kind, mutant)
-        for ward in wards
-        if isinstance(ward, Ward)
-        for mutant in ward
-        if mutant.clause == clause
-    ]
+    return [(kind, mutant) for kind, broken in _collections() for mutant in broken if mutant.clause == clause]
+
+
+@cache
+def _collections() -> tuple[tuple[str, tuple[BrokenPlugin, ...]], ...]:
+    """Return every collection of broken plugins once; a large one is filled by several modules."""
+    modules = pkgutil.iter_modules(mutants.__path__, f"{mutants.__name__}.")
+    imported = [import_module(module.name) for module in modules]
+    found = {id(module.MUTANTS): module.MUTANTS for module in imported if hasattr(module, "MUTANTS")}
+    return tuple((getattr(broken, "kind", EVERY_KIND), tuple(broken)) for broken in found.values())
 
 
 def how_judged(rule: Rule) -> str:
     """Return what the rule looks at, from its docstring; empty where it says no more than the clause's id."""
     text = " ".join(inspect.cleandoc(rule.judge.__doc__ or "").split())
-    return _ROLE.sub(r"`\1`", _LEADING_ID.sub("", text)).replace("``", "`")
+    said = _ROLE.sub(r"`\1`", _LEADING_ID.sub("", text)).replace("``", "`")
+    return said[:1].upper() + said[1:]
 
 
 def looks_at(rule: Rule) -> str:
     """Return what one evaluation of the rule looks at."""
-    return {
-        "step": "each step",
-        "history": "what a history leaves behind",
-        "process": "what a process prints",
-    }[rule.of]
+    return _LOOKS_AT[rule.of]

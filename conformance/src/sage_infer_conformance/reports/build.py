@@ -66,7 +66,8 @@ def check_rules(order: Order) -> None:
     if unknown:
         raise InvalidRequest(f"{unknown[0]} is no clause of the contract", param="rule")
     facts = ask(order)
-    docket = docket_of(suite_of(facts.kind))  # type: ignore[arg-type]  # the child validated it
+    suite = suite_of(facts.kind)  # type: ignore[arg-type]  # the child validated it
+    docket = docket_of(suite, is_installed=facts.distribution is not None)
     judged = [result.clause for result in docket.results()]
     for clause in order.rules:
         if clause not in judged:
