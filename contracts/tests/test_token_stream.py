@@ -74,3 +74,25 @@ async def test_a_stream_that_ends_without_usage_is_an_error_not_an_empty_answer(
     stream.push(TokenDelta((), "", finish_reason="length"))
     with pytest.raises(BackendUnavailable, match="without"):
         await stream.collect()
+
+
+def test_a_sink_gets_what_waits_and_then_each_event_as_it_comes() -> None:
+    stream, seen = TokenStream("r"), []
+    stream.push(TokenDelta((1,), "a"))
+    stream.forward(seen.append)
+    assert [event.text for event in seen] == ["a"]
+    stream.push(TokenDelta((2,), "b"))
+    stream.push(last("c", 3))
+    stream.push(TokenDelta((4,), "late"))
+    assert [event.text for event in seen] == ["a", "b", "c"]
+    assert stream.ended
+
+
+def test_a_sink_gets_the_error_whether_it_came_before_or_after() -> None:
+    error = BackendUnavailable("gone")
+    early, late, seen = TokenStream("r"), TokenStream("s"), []
+    early.fail(error)
+    early.forward(seen.append)
+    late.forward(seen.append)
+    late.fail(error)
+    assert seen == [error, error]

@@ -60,11 +60,15 @@ class Completion:
     usage: Usage
 
 
+Sink = Callable[[TokenDelta | BaseException], None]
+"""Takes the events of a stream; a delta with a finish reason, or an error, is the last."""
+
+
 class TokenStream:
     """The output of one sequence, as an asynchronous iterator of :class:`TokenDelta`.
 
     Owned by one event loop: the producer calls :meth:`push` and :meth:`fail` on that loop (an engine thread
-    goes through ``loop.call_soon_threadsafe``), one consumer iterates. The buffer is bounded by the request's
+    goes through ``loop.call_soon_threadsafe``), one consumer iterates, or has :meth:`forward` call it. The buffer is bounded by the request's
     own ``max_tokens``. Leaving a stream unread costs that buffer; :meth:`cancel` ends it.
     """
 
@@ -75,18 +79,34 @@ class TokenStream:
         self._error: BaseException | None = None
         self._ended = False
         self._wakeup: asyncio.Future[None] | None = None
+        self._sink: Sink | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the producer delivered the last delta or an error."""
         return self._ended
 
+    def forward(self, sink: Sink) -> None:
+        """Hand every event to ``sink`` in place of iteration: what waits here now, and from then on at once.
+
+        ``sink`` runs inside the producer's :meth:`push`, so it must be quick and must not raise. It saves a task and
+        a wake-up per token where a stream is only passed on.
+        """
+        self._sink = sink
+        while self._deltas:
+            sink(self._deltas.popleft())
+        if self._error is not None:
+            sink(self._error)
+
     def push(self, delta: TokenDelta) -> None:
         """Deliver ``delta``; ignored once the stream has ended."""
         if self._ended:
             return
-        self._deltas.append(delta)
         self._ended = delta.finish_reason is not None
+        if self._sink is not None:
+            self._sink(delta)
+            return
+        self._deltas.append(delta)
         self._wake()
 
     def fail(self, error: BaseException) -> None:
@@ -94,6 +114,9 @@ class TokenStream:
         if self._ended:
             return
         self._error, self._ended = error, True
+        if self._sink is not None:
+            self._sink(error)
+            return
         self._wake()
 
     def cancel(self) -> None:

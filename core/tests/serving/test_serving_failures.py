@@ -190,7 +190,7 @@ def test_a_body_over_the_limit_is_a_413_by_header_and_while_reading() -> None:
         assert chunked.status_code == 413
         with raw.connect(live) as connection:
             connection.sendall(
-                b"POST /v1/completions HTTP/1.1\r\nhost: t\r\ncontent-length: 99999999999999999999\r\n\r\n"
+                b"POST /v1/completions HTTP/1.1\r\nhost: t\r\ncontent-length: 9999999999999999\r\n\r\n"
             )
             assert b"413" in raw.read_all(connection).split(b"\r\n")[0]
         assert ask(live, {**CHAT, "max_tokens": 2}).status_code == 200

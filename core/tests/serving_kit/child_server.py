@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 
+from sage_infer.common.event_loop import run
 from sage_infer.control_plane import ControlPlaneManager
 from sage_infer.serving.app import create_app
 from sage_infer.serving.server import run_server
@@ -52,4 +53,4 @@ async def main(drain_s: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(float(sys.argv[1]))))
+    sys.exit(run(main(float(sys.argv[1]))))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from sage_infer.common.event_loop import run
 from sage_infer.control_plane import ControlPlaneManager
 from sage_infer.serving.app import create_app
 from sage_infer.serving.server import run_server
@@ -40,7 +41,7 @@ class LiveServer:
         self._manager_args = manager or {}
         self._settings = ServingSettings(port=0, **(settings or {}))
         self._listening = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
+        self._thread = threading.Thread(target=lambda: run(self._main()), daemon=True)
         self._error: BaseException | None = None
         self.host, self.port = "", 0
 

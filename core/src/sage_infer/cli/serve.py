@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--log-format", type=click.Choice(["console", "json"]), help="[console]")
 def serve(config: Path | None, **options: Any) -> None:
     """Serve models over an OpenAI-compatible HTTP API."""
+    from sage_infer.common.event_loop import run
     from sage_infer.deployment import prepare_models
     from sage_infer.deployment.prepared import registry_of
 
@@ -45,7 +45,7 @@ def serve(config: Path | None, **options: Any) -> None:
     # Before the event loop runs, so that Ctrl-C ends a download or a conversion at once.
     with StageReporter() as progress:
         models = prepare_models(settings, registry, progress)
-    code = asyncio.run(_serve(settings, registry, models))
+    code = run(_serve(settings, registry, models))
     if code:
         raise click.exceptions.Exit(code)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from sage_infer_contracts.backend import InferenceBackend
 from sage_infer_contracts.errors import BackendUnavailable, SageInferError
@@ -73,7 +74,7 @@ class GenerationJob(Job[InferenceBackend]):
         if self.cancelled:
             self._stop_backend()
         try:
-            await self._pump_all(streams)
+            await self._forward_all(streams)
         except asyncio.CancelledError:
             if self._overrun is None:
                 raise
@@ -104,30 +105,32 @@ class GenerationJob(Job[InferenceBackend]):
         super().fail(error)
         self._on_failure()
 
-    async def _pump_all(self, streams: Sequence[TokenStream]) -> None:
-        if len(streams) == 1:
-            await self._pump(0, streams[0])
-            return
-        pumps = [asyncio.ensure_future(self._pump(index, stream)) for index, stream in enumerate(streams)]
+    async def _forward_all(self, streams: Sequence[TokenStream]) -> None:
+        """Pass every event on where it arrives, and wait until all streams have ended or one has failed."""
+        ends = [asyncio.get_running_loop().create_future() for _ in streams]
+        for index, (stream, end) in enumerate(zip(streams, ends, strict=True)):
+            stream.forward(partial(self._pass_on, index, end))
         try:
-            await asyncio.gather(*pumps)
+            await asyncio.gather(*ends)
         finally:
-            for pump in pumps:
-                pump.cancel()
+            for end in ends:
+                if not end.cancel() and not end.cancelled():
+                    end.exception()  # of several that failed, only one is raised
 
-    async def _pump(self, index: int, stream: TokenStream) -> None:
-        async for delta in stream:
-            now_s = self._now()
-            self.timers[index].delta(delta, now_s)
-            kv_tokens = self.metadata.kv_cache_size_tokens or 0
-            self.metadata.kv_cache_size_tokens = kv_tokens + len(delta.token_ids)
-            self._stream.push(self._first_index + index, delta)
-            if delta.finish_reason is not None:
-                self.timers[index].finished(delta.finish_reason, delta.usage, now_s)
-                return
-        raise BackendUnavailable(
-            f"the backend of {self.metadata.model_id!r} ended {self.metadata.request_id} without a finish reason"
-        )
+    def _pass_on(self, index: int, end: asyncio.Future[None], event: TokenDelta | BaseException) -> None:
+        if end.done():
+            return
+        if isinstance(event, BaseException):
+            end.set_exception(event)
+            return
+        now_s = self._now()
+        self.timers[index].delta(event, now_s)
+        kv_tokens = self.metadata.kv_cache_size_tokens or 0
+        self.metadata.kv_cache_size_tokens = kv_tokens + len(event.token_ids)
+        self._stream.push(self._first_index + index, event)
+        if event.finish_reason is not None:
+            self.timers[index].finished(event.finish_reason, event.usage, now_s)
+            end.set_result(None)
 
     def _stop_backend(self) -> None:
         if self._stopper is None:

@@ -31,6 +31,9 @@ class SequenceTimer:
         self._last_token_s: float | None = None
         self._tokens = 0
         self._ended = False
+        # Looked up once: a label lookup takes a lock, and these two are met at every output.
+        self._latency = telemetry.metrics.inter_token_latency.labels(self._model)
+        self._generated = telemetry.metrics.generation_tokens.labels(self._model)
 
     def scheduled(self, now_s: float) -> None:
         """The sequence was handed to an instance."""
@@ -47,10 +50,10 @@ class SequenceTimer:
             self._telemetry.metrics.time_to_first_token.labels(self._model).observe(ttft_s)
         else:
             latency_s = now_s - self._last_token_s
-            self._telemetry.metrics.inter_token_latency.labels(self._model).observe(latency_s)
+            self._latency.observe(latency_s)
         self._last_token_s = now_s
         self._tokens += len(delta.token_ids)
-        self._telemetry.metrics.generation_tokens.labels(self._model).inc(len(delta.token_ids))
+        self._generated.inc(len(delta.token_ids))
 
     def finished(self, finish_reason: str, usage: Usage | None, now_s: float) -> None:
         """The sequence ended without an error; a request of one token has no time per output token."""

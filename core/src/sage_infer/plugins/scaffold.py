@@ -28,6 +28,8 @@ class Template:
     suffix: str
     summary: str
     is_module: bool = False
+    is_judged: bool = True
+    """Whether the conformance kit has rules for it."""
 
 
 TEMPLATES: dict[str, Template] = {
@@ -37,10 +39,29 @@ TEMPLATES: dict[str, Template] = {
     "eviction": Template(PluginKind.EVICTION, "Eviction", "an eviction policy"),
     "transport": Template(PluginKind.TRANSPORT, "Transport", "a transport engine"),
     "detector": Template(PluginKind.HOOKS, "Detector", "a hardware detector", is_module=True),
-    "device": Template(PluginKind.DEVICE, "Runtime", "a device runtime"),
-    "model_source": Template(PluginKind.MODEL_SOURCE, "Source", "a model source"),
+    "device": Template(PluginKind.DEVICE, "Runtime", "a device runtime", is_judged=False),
+    "model_source": Template(PluginKind.MODEL_SOURCE, "Source", "a model source", is_judged=False),
 }
 """What ``sage infer plugin new`` can make, by the word it takes."""
+
+
+_CERTIFY = """
+The conformance kit says whether it keeps them. `run` writes a report to read and, when every clause holds, a
+certificate to ship; `explain` says what a clause means and how it is judged.
+
+```
+sage infer conformance run {name} --out report
+sage infer conformance explain PK-02
+pytest --sage-plugin {name}
+```
+"""
+"""What the README of a plugin says that the kit can judge."""
+
+_SUBJECT = f"""
+[project.entry-points."{PluginKind.CONFORMANCE.group}"]
+{{name}} = "{{module}}.plugin:subject"
+"""
+"""Tells the kit what to judge where the plugin's own entry point does not: hooks are a module, and not a driver."""
 
 
 def template_root() -> Path:
@@ -119,6 +140,8 @@ def _values(what: str, template: Template, name: str) -> dict[str, str]:
         "TARGET": f"{module}.plugin" if template.is_module else f"{module}.plugin:{class_name}",
         "SUMMARY": f"{name}: {template.summary} for sage-infer",
         "FLOOR": ".".join(version(CONTRACTS_DISTRIBUTION).split(".")[:2]),
+        "CERTIFY": _CERTIFY.format(name=name) if template.is_judged else "",
+        "SUBJECT": _SUBJECT.format(name=name, module=module) if template.is_judged and template.is_module else "",
     }
 
 

@@ -65,7 +65,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",  # one implementation everywhere: what is tested is what runs
+                http="httptools",  # named, so that what is tested is what runs; h11 costs a fifth more per token
                 ws="none",
                 lifespan="off",
                 log_config=None,

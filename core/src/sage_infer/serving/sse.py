@@ -41,6 +41,40 @@ def error_event(error: ApiError) -> str:
     return event({"error": error.detail})
 
 
+class WriteDeadline:
+    """Cancels ``writer`` when one write takes longer than ``timeout_s``, looked at every half of it.
+
+    One timer per answer: a timeout of its own for each write would cost more than the write's formatting.
+    """
+
+    def __init__(self, writer: asyncio.Future[None], timeout_s: float) -> None:
+        self._writer = writer
+        self._timeout_s = timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._began_s: float | None = None
+        self.passed = False
+        self._timer = self._loop.call_later(timeout_s / 2, self._look)
+
+    def begin(self) -> None:
+        """A write begins."""
+        self._began_s = self._loop.time()
+
+    def end(self) -> None:
+        """The write is through."""
+        self._began_s = None
+
+    def close(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        if self._began_s is not None and self._loop.time() - self._began_s >= self._timeout_s:
+            self.passed = True
+            self._writer.cancel()
+        else:
+            self._timer = self._loop.call_later(self._timeout_s / 2, self._look)
+
+
 class EventStream(Response):
     """Sends a request's stream as events; the request is given up when the client goes or stops reading."""
 
@@ -66,6 +100,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the end, an error, or the client's departure."""
         writer = asyncio.ensure_future(self._write(send))
+        self._deadline = WriteDeadline(writer, self._write_timeout_s)
         watcher = asyncio.ensure_future(wait_until_gone(receive))
         try:
             await asyncio.wait({writer, watcher}, return_when=asyncio.FIRST_COMPLETED)
@@ -73,6 +108,7 @@ class EventStream(Response):
                 writer.result()
         finally:
             self._stream.cancel()
+            self._deadline.close()
             for task in (writer, watcher):
                 task.cancel()
             await asyncio.gather(writer, watcher, return_exceptions=True)
@@ -90,12 +126,15 @@ class EventStream(Response):
             await self._send(send, self._renderer.end() + DONE)
         except SageInferError as error:
             await self._send(send, error_event(to_api_error(error, retry_after_s=1)))
-        except TimeoutError:
-            # Sending an end would wait again; an unfinished answer makes the server close the connection.
-            self._log.warning("client_stopped_reading", request_id=self._stream.request_id)
-            return
+        except asyncio.CancelledError:
+            if self._deadline.passed:
+                # Sending an end would wait again; an unfinished answer makes the server close the connection.
+                self._log.warning("client_stopped_reading", request_id=self._stream.request_id)
+                return
+            raise
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: Send, text: str) -> None:
-        async with asyncio.timeout(self._write_timeout_s):
-            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+        self._deadline.begin()
+        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+        self._deadline.end()

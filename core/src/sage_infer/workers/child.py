@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 
+from sage_infer.common.event_loop import run
+
 _ORPHAN_GRACE_S = 10.0
 
 
@@ -29,7 +31,7 @@ def main(argv: list[str]) -> int:
         target=_end_with_the_host, args=(connection.fileno(),), name="host-watch", daemon=True
     )
     watcher.start()
-    return asyncio.run(_serve(connection, line))
+    return run(_serve(connection, line))
 
 
 async def _serve(connection: socket.socket, line: socket.socket) -> int:
@@ -37,10 +39,10 @@ async def _serve(connection: socket.socket, line: socket.socket) -> int:
     from .service import Service
     from .settings import FAILED_STATUS
 
-    reader, writer = await asyncio.open_connection(sock=connection, limit=READ_BUFFER_BYTES)
+    reader, writer = await asyncio.open_unix_connection(sock=connection, limit=READ_BUFFER_BYTES)
     service = Service(reader, writer)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, service.stop)
-    line_reader, line_writer = await asyncio.open_connection(sock=line)
+    line_reader, line_writer = await asyncio.open_unix_connection(sock=line)
     await service.run(line_reader, line_writer)
     return 0 if service.failure is None else FAILED_STATUS
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgpack
 
-from sage_infer_contracts.streams import TokenStream
+from sage_infer_contracts.streams import TokenDelta, TokenStream
 
 from .codec import delta_to_row, error_to_row
 from .frames import MAX_FRAME_BYTES, frame, pack
@@ -17,7 +17,7 @@ _HEADER_BYTES = 16
 
 
 class Outbox:
-    """Pumps backend streams into frames.
+    """Forwards backend streams in frames.
 
     A row waits here until the host reads, so what waits is bounded by the ``max_tokens`` of the running
     requests, the bound streams have themselves.
@@ -27,28 +27,28 @@ class Outbox:
         self._writer = writer
         self._rows: list[bytes] = []
         self._filled = asyncio.Event()
-        self._pumps: dict[int, asyncio.Task[None]] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
         self._streams: dict[int, TokenStream] = {}
         self._calls: dict[int, int] = {}
         self._next_id = 0
         self._flusher = asyncio.create_task(self._flush_forever(), name="worker-outbox")
 
-    @property
-    def pumps(self) -> tuple[asyncio.Task[None], ...]:
-        """The tasks that forward streams; each ends with its stream."""
-        return tuple(self._pumps.values())
+    async def until_idle(self) -> None:
+        """Wait until every stream has ended."""
+        await self._idle.wait()
 
     def attach(self, stream: TokenStream, call_id: int) -> int:
         """Start to forward ``stream``; returns its id. The result of ``call_id`` must be written before any await.
 
-        The pump runs at the earliest in the next tick, so the host learns the id before the first delta.
+        Rows leave at the earliest in the next tick, so the host learns the id before the first delta.
         """
         stream_id = self._next_id
         self._next_id += 1
         self._streams[stream_id], self._calls[stream_id] = stream, call_id
-        pump = asyncio.create_task(self._pump(stream_id, stream), name=f"stream-{stream.request_id}")
-        self._pumps[stream_id] = pump
-        pump.add_done_callback(lambda _task: self._forget(stream_id))
+        self._idle.clear()
+        stream.forward(lambda event: self._forward(stream_id, event))
         return stream_id
 
     def cancel(self, stream_id: int) -> None:
@@ -64,28 +64,36 @@ class Outbox:
 
     async def close(self) -> None:
         """Stop forwarding; rows that wait are sent once more without waiting for the host to read."""
-        for pump in list(self._pumps.values()):
-            pump.cancel()
+        self._closed = True
         self._flusher.cancel()
-        await asyncio.gather(*self._pumps.values(), self._flusher, return_exceptions=True)
+        await asyncio.gather(self._flusher, return_exceptions=True)
         self._write_rows()
 
-    async def _pump(self, stream_id: int, stream: TokenStream) -> None:
+    def _forward(self, stream_id: int, event: TokenDelta | BaseException) -> None:
+        stream = self._streams.get(stream_id)
+        if self._closed or stream is None:
+            return
         try:
-            async for delta in stream:
-                self._add(pack(delta_to_row(stream_id, delta)))
+            if isinstance(event, BaseException):
+                raise event
+            self._add(pack(delta_to_row(stream_id, event)))
+            over = event.finish_reason is not None
         # A backend's stream may break PK-04; the host must still learn that it is over.
         except Exception as error:  # noqa: BLE001
+            over = True
             stream.cancel()
             self._add(pack(error_to_row(stream_id, error)))
+        if over:
+            self._forget(stream_id)
 
     def _add(self, row: bytes) -> None:
         self._rows.append(row)
         self._filled.set()
 
     def _forget(self, stream_id: int) -> None:
-        for table in (self._pumps, self._streams, self._calls):
-            table.pop(stream_id, None)
+        del self._streams[stream_id], self._calls[stream_id]
+        if not self._streams:
+            self._idle.set()
 
     async def _flush_forever(self) -> None:
         while True:

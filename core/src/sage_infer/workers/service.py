@@ -167,9 +167,9 @@ class Service:
         self.stop()
 
     async def _tell_failure(self, reason: str) -> None:
-        ending = (*self._running.values(), *self._outbox.pumps)
-        if ending:
-            await asyncio.wait(ending, timeout=FAILED_FLUSH_S)
+        idle = asyncio.ensure_future(self._outbox.until_idle())
+        await asyncio.wait((*self._running.values(), idle), timeout=FAILED_FLUSH_S)
+        idle.cancel()
         # Rows that wait go first: the host reads nothing after FAILED, and ends what is left with its reason.
         await self._outbox.close()
         self._writer.write(frame(pack([int(Message.FAILED), reason])))

@@ -57,7 +57,7 @@ class Worker:
                 ours.close()
                 our_line.close()
                 raise
-        reader, writer = await asyncio.open_connection(sock=ours, limit=READ_BUFFER_BYTES)
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=READ_BUFFER_BYTES)
         connection = Connection(reader, writer, label=label, on_stage=on_stage)
         return cls(process, connection, BlockingLine(our_line, label), settings)
 
