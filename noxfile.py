@@ -18,7 +18,8 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 ENGINE_PYTHON = "3.11"
 TORCH = "torch==2.13.0"
 
-TORCH_FREE = ["contracts", "core", "plugins/host", "plugins/demo"]
+TORCH_FREE = ["contracts", "core", "conformance", "plugins/host", "plugins/policies", "plugins/demo"]
+CERTIFIED = ["host", "dram", "ssd", "tcp", "shm", "lru"]
 WITH_ENGINE = [*TORCH_FREE, "plugins/torch"]
 WITH_VLLM = [*TORCH_FREE, "plugins/vllm"]
 DISTRIBUTIONS = [*WITH_ENGINE, "plugins/vllm"]
@@ -40,7 +41,17 @@ TEST_TOOLS = [
 ]
 REPORTS = ROOT / "report"
 
-nox.options.sessions = ["lint", "tests-3.11", "docs", "engine", "vllm", "tests-3.12", "tests-3.13", "build"]
+nox.options.sessions = [
+    "lint",
+    "tests-3.11",
+    "docs",
+    "conformance",
+    "engine",
+    "vllm",
+    "tests-3.12",
+    "tests-3.13",
+    "build",
+]
 nox.options.error_on_missing_interpreters = False
 nox.options.default_venv_backend = "venv"
 # pip alone understands every way users configure their package index, so it is used throughout.
@@ -90,24 +101,45 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The torch-free packages, installed from wheels into a fresh environment."""
     session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS)
-    folders = [f"{folder}/tests" for folder in TORCH_FREE]
+    first = session.python == ENGINE_PYTHON
     coverage = [
         "--cov=sage_infer_contracts",
         "--cov=sage_infer",
         "--cov-report=term:skip-covered",
         "--cov-fail-under=90",
     ]
-    measured = coverage if session.python == ENGINE_PYTHON else []  # once is enough, and it costs minutes
-    pytest(session, f"tests-{session.python}", "-q", "-m", "not engine", *measured, *folders)
+    # Coverage and the slow tests on one Python: once is enough, and they cost minutes.
+    chosen = ["-m", "not engine", *coverage] if first else ["-m", "not engine and not slow"]
+    pytest(session, f"tests-{session.python}", "-q", *chosen, *test_folders())
+    quick = ["-m", "not engine and not slow", "conformance/tests"]
+    pytest(session, f"kit-{session.python}", "-q", *quick)
 
 
 @nox.session(python=ENGINE_PYTHON)
 def fast(session: nox.Session) -> None:
     """The quick part of ``tests``: no coverage, and no test marked slow."""
     session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS)
-    pytest(
-        session, "fast", "-q", "-m", "not engine and not slow", *(f"{folder}/tests" for folder in TORCH_FREE)
-    )
+    pytest(session, "fast", "-q", "-m", "not engine and not slow", *test_folders(), "conformance/tests")
+
+
+def test_folders() -> list[str]:
+    """Return the tests of the torch-free packages but the kit, whose slow ones have a session of their own."""
+    return [f"{folder}/tests" for folder in TORCH_FREE if folder != "conformance"]
+
+
+@nox.session(python=ENGINE_PYTHON)
+def conformance(session: nox.Session) -> None:
+    """The kit's own proof, every broken plugin included, and a certificate for each torch-free plugin we ship."""
+    session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS, "pytest-xdist>=3.6")
+    pytest(session, "conformance", "-q", "-n", "2", "-m", "slow and not engine", "conformance/tests")
+    for name in CERTIFIED:
+        certify(session, name)
+
+
+def certify(session: nox.Session, name: str, *flags: str) -> None:
+    """Certify an installed plugin; the certificate and the page lie in ``report/certificates/NAME``."""
+    out = REPORTS / "certificates" / name
+    session.run("sage-infer-conformance", "run", name, "--mode", "certify", "--out", str(out), *flags)
 
 
 def install_engine(session: nox.Session) -> None:
