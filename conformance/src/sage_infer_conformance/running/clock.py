@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import datetime
-import itertools
+import random
 import time
 from collections.abc import Callable
 
-_LEAP_S = 3600
 _CLOCKS = ("time", "monotonic", "perf_counter")
+_STEPS_S = (0, 0, 0, 1, 60, 3600)
+"""How far a reading may be ahead of what the last one would tell. Some are not: if all ages grew alike, their order
+would stay, and with it what a policy makes of them."""
+
+
+class _Leaps:
+    """How far all clocks are ahead by now; grows at every reading."""
+
+    def __init__(self) -> None:
+        self._drawn = random.Random(0)
+        self._ahead_s = 0
+
+    def next_s(self) -> int:
+        """Leap, and return the sum of all leaps."""
+        self._ahead_s += self._drawn.choice(_STEPS_S)
+        return self._ahead_s
 
 
 def leap() -> None:
-    """Make every reading of this process's clocks an hour later than the last would tell.
+    """Make this process's clocks leap by up to an hour at every reading.
 
     Seen by whoever looks a clock up from now on, so this comes before a subject is imported.
     """
-    readings = itertools.count(1)
+    leaps = _Leaps()
     for name in _CLOCKS:
-        setattr(time, name, _leaping(getattr(time, name), readings, _LEAP_S))
+        setattr(time, name, _leaping(getattr(time, name), leaps, 1))
         nanoseconds = f"{name}_ns"
-        setattr(time, nanoseconds, _leaping(getattr(time, nanoseconds), readings, _LEAP_S * 10**9))
+        setattr(time, nanoseconds, _leaping(getattr(time, nanoseconds), leaps, 10**9))
     setattr(datetime, "datetime", _LeapingDatetime)  # noqa: B010 - a type checker refuses the plain assignment
 
 
-def _leaping(real: Callable[[], float], readings: itertools.count[int], leap_by: int) -> Callable[[], float]:
+def _leaping(real: Callable[[], float], leaps: _Leaps, units_per_s: int) -> Callable[[], float]:
     def reading() -> float:
-        return real() + next(readings) * leap_by
+        return real() + leaps.next_s() * units_per_s
 
     return reading
 
