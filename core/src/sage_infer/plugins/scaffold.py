@@ -141,7 +141,9 @@ def _values(what: str, template: Template, name: str) -> dict[str, str]:
         "SUMMARY": f"{name}: {template.summary} for sage-infer",
         "FLOOR": ".".join(version(CONTRACTS_DISTRIBUTION).split(".")[:2]),
         "CERTIFY": _CERTIFY.format(name=name) if template.is_judged else "",
-        "SUBJECT": _SUBJECT.format(name=name, module=module) if template.is_judged and template.is_module else "",
+        "SUBJECT": _SUBJECT.format(name=name, module=module)
+        if template.is_judged and template.is_module
+        else "",
     }
 
 
