@@ -87,6 +87,8 @@ class Transfer:
     disturbed: bool = False
     state: str = "pending"
     lost_source: bool = False
+    overwritten: bool = False
+    """Whether the owner used the target for something else before the end was known."""
 
     @property
     def ended(self) -> bool:
@@ -245,7 +247,8 @@ class TransportModel:
             lease = self.leases.get((transfer.order.to, transfer.order.lease))
             if lease is not None and lease.generation == transfer.order.generation:
                 lease.ended = True
-            self._arrive(transfer)
+            if not transfer.overwritten:
+                self._arrive(transfer)
 
     def _arrive(self, transfer: Transfer) -> None:
         for target, source in pieces(transfer.order):
@@ -323,6 +326,9 @@ class TransportModel:
 
     def _rewrite(self, command: Rewrite, at_s: float) -> None:
         memory = self.memories[command.memory]
+        for transfer in self.pending():
+            if any(part.memory == command.memory for part in transfer.order.target):
+                transfer.overwritten = True
         content = command.content if self.is_quiet(command.memory, at_s) else None
         clause = "TE-02" if memory.was_target else "TE-08"
         memory.canvas.paint(Segment(0, memory.nbytes, content, 0, clause))

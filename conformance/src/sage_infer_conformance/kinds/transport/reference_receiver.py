@@ -134,7 +134,7 @@ class Receiver:
             return
         try:
             channel.send_message(go=True)
-            self._receive(channel, lease, regions)
+            self.receive(channel, lease, regions)
         finally:
             with self.lock:
                 lease.revoked = True
@@ -157,7 +157,8 @@ class Receiver:
             lease.taken = True
             return lease
 
-    def _receive(self, channel: Channel, lease: Lease, regions: Sequence[MemoryRegion]) -> None:
+    def receive(self, channel: Channel, lease: Lease, regions: Sequence[MemoryRegion]) -> None:
+        """Write what comes, step by step, and compare the checksum."""
         checksum = 0
         try:
             for address, nbytes in steps(regions):

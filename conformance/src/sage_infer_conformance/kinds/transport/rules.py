@@ -204,7 +204,8 @@ def bounded_back_pressure(model: TransportModel, step: TransportStep) -> Iterabl
     if known + asked > limit:
         yield from _under_pressure(model, command, step, limit)
     for transfer, state in _told(model, step):
-        if not known and transfer.promised and state.transfer == command.orders[0].transfer:
+        first = state.transfer == command.orders[0].transfer
+        if first and not known and transfer.promised and 2 * transfer.order.nbytes >= limit:
             says = f"nothing is in flight, and {transfer.order.nbytes} of {limit} bytes are refused: {state.error}"
             yield check(_code(state.error) != "capacity_exceeded", says)
 

@@ -190,26 +190,30 @@ def _grants(stage: Stage, target: Pool) -> None:
 def strangers(play: Play) -> None:
     """A peer with another credential, as sender and as receiver; those with the right one are served all along."""
     stage = Stage(play, "process" if play.choices.chance(30) else "here")
-    source, target = stage.pool("a", MIB), stage.pool(stage.b, MIB)
+    source, target = stage.pool("a", 2 * MIB), stage.pool(stage.b, 2 * MIB)
     if not stage.remote:
         order = stage.order(source, target, 100).model_copy(update={"to": "another machine"})
         stage.submit("a", order)
         return
     stage.do(Create(end="bare", credential=""))
-    stage.create("x", credential=play.choices.one_of(_WRONG))
-    own, bait = stage.pool("x", MIB), stage.pool("x", MIB)
-    for _ in range(play.choices.integer(2, 4)):
-        what = play.choices.weighted({"sends": 3, "receives": 3, "well": 1})
-        if what == "sends":
-            stage.settle("x", stage.submit("x", stage.order(own, target, stage.size(), deadline_s=3)))
-        elif what == "receives":
-            stage.settle("a", stage.submit("a", stage.order(source, bait, stage.size(), deadline_s=3)))
-        else:
+    names = []
+    for number, credential in enumerate(_WRONG[play.choices.integer(0, 1) :: 2]):
+        names.append(stage.create(f"x{number}", credential=credential))
+        _approach(stage, names[-1], source, target)
+        if play.choices.chance(40):
             stage.carry(source, target)
-        stage.look(target, bait)
+        stage.look(target)
     stage.carry(source, target)
-    stage.look(target, bait)
-    stage.close("x", "a", stage.b)
+    stage.look(target)
+    stage.close(*names, "a", stage.b)
+
+
+def _approach(stage: Stage, stranger: str, source: Pool, target: Pool) -> None:
+    """A stranger sends, and is sent to, under leases that are good."""
+    own, bait = stage.pool(stranger, 160_000), stage.pool(stranger, 160_000)
+    stage.settle(stranger, stage.submit(stranger, stage.order(own, target, stage.size(), deadline_s=3)))
+    stage.settle("a", stage.submit("a", stage.order(source, bait, stage.size(), deadline_s=3)))
+    stage.look(bait)
 
 
 @scenario
@@ -229,11 +233,11 @@ def noise(play: Play) -> None:
 
 
 SCENARIOS = (
-    Scenario("deliver", deliver, certify=24, develop=24),
+    Scenario("deliver", deliver, certify=18, develop=18),
     Scenario("many_regions", many_regions, certify=3, develop=2),
-    Scenario("crowd", crowd, certify=14, develop=14),
-    Scenario("fence", fence, certify=24, develop=20),
-    Scenario("strangers", strangers, certify=12, develop=8),
-    Scenario("noise", noise, certify=4, develop=3),
+    Scenario("crowd", crowd, certify=12, develop=12),
+    Scenario("fence", fence, certify=18, develop=16),
+    Scenario("strangers", strangers, certify=6, develop=6),
+    Scenario("noise", noise, certify=3, develop=3),
     *FAULT_SCENARIOS,
 )
