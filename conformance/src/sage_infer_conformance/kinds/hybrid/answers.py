@@ -79,8 +79,11 @@ def same(one: Answer, other: Answer) -> bool:
 
 def other_than(model: HybridModel, name: str, request: Generate | Chat, answer: Answer) -> str:
     """Say whose answer it is instead."""
-    for (other, kind, prompt, length), known in model.outputs.items():
-        if other != name and (kind, prompt, length) == (request.kind, request.prompt, request.max_tokens):
-            if same(answer, known):
-                return f"gives the answer of {other}"
+    for (other, *asked), known in model.outputs.items():
+        if (
+            other != name
+            and asked == [request.kind, request.prompt, request.max_tokens]
+            and same(answer, known)
+        ):
+            return f"gives the answer of {other}"
     return f"gives {answer.text!r}, and another text when nothing else runs"

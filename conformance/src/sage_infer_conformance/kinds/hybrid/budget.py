@@ -85,6 +85,14 @@ def _loads(model: HybridModel, step: HybridStep, command: Load) -> Iterator[Chec
             yield check(wanted.name in listed, f"{wanted.name} was loaded, and is not listed")
         elif wanted.name not in {loaded.name for loaded in model.loaded()}:
             yield from _refusal(wanted.name, error)
+            fitted = (
+                len(step.errors) == 1
+                and not model.loaded()
+                and (wanted.type, wanted.percent) in model.fitting
+            )
+            yield check(
+                not fitted, f"nothing is loaded, and a model like one that fitted before is refused: {error}"
+            )
             yield check(wanted.name not in listed, f"{wanted.name} was refused, and is listed")
     if step.memory is None:
         return

@@ -9,6 +9,7 @@ import inspect
 import time
 from typing import Any, cast
 
+from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.hybrid import HybridInferenceBackend
 from sage_infer_contracts.testing import Subject
 
@@ -78,7 +79,7 @@ class HybridDriver:
             return step.model_copy(update={"memory": watch.memory})
         if isinstance(command, AskStatus):
             return step.model_copy(update={"state": hybrid.get_model_status(command.model).state})
-        if isinstance(command, Ask) and not self._calibrated:
+        if not self._calibrated:  # there is nothing yet that the memory could be held against
             return await self._change(step, hybrid)
         with MemoryWatch() as watch:
             found = await self._change(step, hybrid)
@@ -132,11 +133,14 @@ class HybridDriver:
         return None
 
     async def _settle(self, hybrid: HybridInferenceBackend, name: str, passing: str) -> None:
-        """Wait while a model is listed in a state that passes: either call may return before it is over."""
+        """Wait while a model is in a state that passes: either call may return before it is over."""
         until = time.monotonic() + LOAD_S
         while time.monotonic() < until:
-            listed = name in {model.model_id for model in hybrid.list_models()}
-            if not listed or hybrid.get_model_status(name).state != passing:
+            try:
+                state = hybrid.get_model_status(name).state
+            except InvalidRequest:
+                return
+            if state != passing:
                 return
             await asyncio.sleep(0.01)
 
@@ -149,8 +153,7 @@ class HybridDriver:
         for _ in range(command.turns):
             await asyncio.sleep(0.001)
         late = Running(hybrid, command.late)
-        await running.wait()
-        await late.wait()
+        await asyncio.gather(running.wait(), late.wait())
         error = await unload
         found = requests.with_answers(step, (*running.answers(), *late.answers()))
         return found if error is None else found.model_copy(update={"error": error})

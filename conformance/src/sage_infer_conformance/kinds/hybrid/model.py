@@ -35,6 +35,8 @@ class HybridModel:
     seen: Seen | None = None
     baseline: int | None = None
     gone: set[str] = attrs.field(factory=set)
+    fitting: set[tuple[str, int]] = attrs.field(factory=set)
+    """Types and sizes, in percent, of the models that were loaded into this hybrid when it was empty."""
     outputs: dict[tuple[str, str, str, int], Answer] = attrs.field(factory=dict)
     """Answers of language models that had nothing else to do, by model, kind, prompt and length."""
     embedders: dict[str, EmbeddingModel] = attrs.field(factory=dict)
@@ -45,7 +47,9 @@ class HybridModel:
         before = {loaded.name for loaded in self.loaded()}
         if isinstance(command, Create):
             self.about, self.capabilities = step.about, frozenset(step.capabilities or ())
-            self.baseline, self.gone = None, set()
+            self.baseline, self.gone, self.fitting = None, set(), set()
+        elif isinstance(command, Load) and not before and step.errors == (None,):
+            self.fitting.add((command.models[0].type, command.models[0].percent))
         if step.seen is not None:
             self.seen = step.seen
         if isinstance(command, Calibrate) and step.memory is not None:

@@ -200,9 +200,7 @@ class ReferenceHybrid:
 
     def backend_of(self, model: ModelDescriptor) -> ReferenceBackend | ReferenceEmbedding:
         """Make the backend of a model; it starts with its first request."""
-        location = ModelLocation(
-            model_id=model.model_id, path=model.model_path, model_type=model.model_type
-        )
+        location = ModelLocation(model_id=model.model_id, path=model.model_path, model_type=model.model_type)
         config = BackendConfig(model=location, max_sequence_length=model.max_sequence_length)
         kind = ReferenceBackend if model.model_type == "llm" else ReferenceEmbedding
         return kind(config, BackendContext())
@@ -216,9 +214,7 @@ class ReferenceHybrid:
 
     def unknown(self, model_id: str | None, kind: str | None) -> InvalidRequest:
         """Return the refusal of a model that is not there."""
-        names = [
-            name for name, entry in self.entries.items() if kind in (None, entry.descriptor.model_type)
-        ]
+        names = [name for name, entry in self.entries.items() if kind in (None, entry.descriptor.model_type)]
         listed = ", ".join(names) or "none"
         asked = f"there is no {_DESCRIBED.get(kind or '', 'model')} {model_id or ''}".rstrip()
         return InvalidRequest(f"{asked}; loaded: {listed}", param="model")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import time
 
 from sage_infer_contracts.chat import ChatMessage
@@ -14,9 +16,8 @@ from ..embedding.driver import read_vectors
 from .asks import Answer, Chat, EmbedTexts, Generate, Request
 from .steps import HybridStep
 
-REQUEST_S = 60.0
-"""Until a request must have come to an end."""
-_BEGIN_S = 10.0
+STALL_S = 20.0
+"""Requests of which none has moved for so long do not end."""
 
 
 class Running:
@@ -25,31 +26,42 @@ class Running:
     def __init__(self, hybrid: HybridInferenceBackend, requests: tuple[Request, ...]) -> None:
         self._hybrid = hybrid
         self._parts = [Answer() for _ in requests]
-        self._tasks = [
-            asyncio.ensure_future(self._one(place, request)) for place, request in enumerate(requests)
-        ]
+        self._wanted: float = math.inf
+        self._reached = asyncio.Event()
+        self._tasks = [asyncio.ensure_future(self._one(*numbered)) for numbered in enumerate(requests)]
+        for task in self._tasks:
+            task.add_done_callback(self._look)
 
     async def until(self, tokens: int, turns: int) -> None:
         """Wait for ``turns`` of the loop, and until the requests have ``tokens`` together or are over."""
         for _ in range(turns):
             await asyncio.sleep(0)
-        end = time.monotonic() + _BEGIN_S
-        while (
-            self._count() < tokens and time.monotonic() < end and not all(task.done() for task in self._tasks)
-        ):
-            await asyncio.sleep(0)
+        self._wanted = tokens
+        self._look()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._reached.wait(), STALL_S)
 
     async def wait(self) -> None:
-        """Wait until all are over; what is not over by the deadline is recorded as pending."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=REQUEST_S)
+        """Wait until all are over, or none has come any further for a while; those are recorded as pending."""
+        last, since = self._progress(), time.monotonic()
+        while (
+            left := [task for task in self._tasks if not task.done()]
+        ) and time.monotonic() - since < STALL_S:
+            await asyncio.wait(left, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
+            if self._progress() != last:
+                last, since = self._progress(), time.monotonic()
 
     def answers(self) -> tuple[Answer, ...]:
         """Return what became of each, in order."""
         return tuple(self._answer(task, part) for task, part in zip(self._tasks, self._parts, strict=True))
 
-    def _count(self) -> int:
-        return sum(len(part.tokens or ()) for part in self._parts)
+    def _progress(self) -> tuple[int, int]:
+        return sum(len(part.tokens or ()) for part in self._parts), sum(task.done() for task in self._tasks)
+
+    def _look(self, _: object = None) -> None:
+        tokens, over = self._progress()
+        if tokens >= self._wanted or over == len(self._tasks):
+            self._reached.set()
 
     def _answer(self, task: asyncio.Task[None], part: Answer) -> Answer:
         if not task.done():
@@ -92,6 +104,7 @@ class Running:
             self._parts[place] = Answer(
                 tokens=tuple(tokens), text=text, finish=delta.finish_reason, usage=usage, accepted=True
             )
+            self._look()
 
 
 def _greedy(request: Generate | Chat) -> SamplingParams:

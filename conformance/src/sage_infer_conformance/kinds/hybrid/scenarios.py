@@ -15,8 +15,16 @@ PROMPTS = (
     "Été: 海 and 世界",
     "The keeper of the light was on the boat",
 )
-TEXTS = ("", "the sea", "a light in the rain", "缓存", "seven stones", "naïve café", "one more text of some words")
-LENGTHS = (1, 4, 12, 24)
+TEXTS = (
+    "",
+    "the sea",
+    "a light in the rain",
+    "缓存",
+    "seven stones",
+    "naïve café",
+    "one more text of some words",
+)
+LENGTHS = (4, 12, 24)
 UNKNOWN = ("no-such-model", "LLM", "gpt", "llm", "embed-")
 
 
@@ -31,23 +39,33 @@ def names(play: Play, kind: ServedType | None = None) -> list[str]:
     return [loaded.name for loaded in play.model.loaded(kind)]
 
 
-def prepare(play: Play, llms: int, embeddings: int) -> bool:
-    """Make a hybrid, and load as many models as it has room for; False if no model is there then."""
+def prepare(play: Play, llms: int, embeddings: int, *, learning: int = 0) -> bool:
+    """Make a hybrid, and load as many models as it has room for; False if no model is there then.
+
+    With ``learning``, each model is first asked for generations of that length while no other is loaded, so that no
+    other can have answered.
+    """
     model: HybridModel = play.model
     if play.do(Create(llms=llms, embeddings=embeddings)).error is not None:
         return False
     if not model.manages:
         load(play, Wanted(name="llm-a", type="llm"))
-    else:
-        for number in range(llms):
-            load(play, Wanted(name=f"llm-{'abc'[number]}", type="llm"))
-        for number in range(embeddings):
-            load(play, Wanted(name=f"embed-{'abc'[number]}", type="embedding"))
+        learn(play, learning or 4)
+        return bool(names(play))
+    wanted = [Wanted(name=f"llm-{'abc'[number]}", type="llm") for number in range(llms)]
+    wanted += [Wanted(name=f"embed-{'abc'[number]}", type="embedding") for number in range(embeddings)]
+    if learning:
+        for one in wanted:
+            load(play, one)
+            learn(play, learning)
+            play.do(Unload(model=one.name))
+    for one in wanted:
+        load(play, one)
     return bool(names(play))
 
 
 def learn(play: Play, length: int) -> None:
-    """Ask each model alone for everything that is asked again later."""
+    """Ask each loaded model alone for everything that is asked again later."""
     for name in names(play, "llm"):
         for prompt in PROMPTS:
             play.do(Ask(requests=(Generate(model=name, prompt=prompt, max_tokens=length),)))
@@ -62,7 +80,9 @@ def request(choices: Choices, name: str | None, kind: ServedType, length: int) -
     if kind == "embedding":
         at = choices.integer(0, len(TEXTS) - 1)
         count = choices.one_of((1, 2, 5, 12))
-        return EmbedTexts(model=name, texts=tuple(TEXTS[(at + number) % len(TEXTS)] for number in range(count)))
+        return EmbedTexts(
+            model=name, texts=tuple(TEXTS[(at + number) % len(TEXTS)] for number in range(count))
+        )
     if choices.chance(15):
         return Chat(model=name, prompt=PROMPTS[0], max_tokens=8)
     return Generate(model=name, prompt=choices.one_of(PROMPTS), max_tokens=length)
@@ -111,11 +131,12 @@ def strangers(play: Play) -> None:
 def traffic(play: Play) -> None:
     """Ask several models of both types at once, and for models that are not there."""
     choices = play.choices
-    if not prepare(play, 2, choices.integer(1, 2)):
+    length = choices.one_of(LENGTHS)
+    if not prepare(play, 2, choices.integer(1, 2), learning=length):
         return
-    length = choices.one_of(LENGTHS[1:])
-    learn(play, length)
     strangers(play)
+    for name in names(play, "llm"):
+        play.do(Ask(requests=(Chat(model=name, prompt=PROMPTS[0], max_tokens=8),)))
     for _ in range(choices.integer(6, 10)):
         play.do(Ask(requests=(*one_each(play, length), *crowd(play, length, 1, 5))))
     for kind in ("llm", "embedding"):
@@ -144,7 +165,10 @@ def budget(play: Play) -> None:
         load(play, Wanted(name=f"vast-{turn}", type=choices.one_of(kinds), percent=400))
         if choices.chance(50):
             # Each of them fits, and not all together.
-            load(play, *(Wanted(name=f"{kind}-{turn}-{place}", type=kind) for place, kind in enumerate(kinds * 2)))
+            load(
+                play,
+                *(Wanted(name=f"{kind}-{turn}-{place}", type=kind) for place, kind in enumerate(kinds * 2)),
+            )
         else:
             other = kinds[first == "llm"]
             load(play, Wanted(name=f"{other}-{turn}", type=other))
@@ -158,22 +182,21 @@ def budget(play: Play) -> None:
 def drain(play: Play) -> None:
     """Unload models while requests are on their way, and load them again."""
     choices = play.choices
-    if not prepare(play, 2, 1):
+    if not prepare(play, 2, 1, learning=24):
         return
-    learn(play, 24)
     for _ in range(choices.integer(5, 7)):
         if not names(play):
             return
         going = choices.one_of(play.model.loaded())
-        _unload_during(play, going.name, going.type)
-        if not names(play):
+        step = _unload_during(play, going.name, going.type)
+        if not names(play) or any(answer.pending for answer in step.answers):
             return
         play.do(Ask(requests=one_each(play, 24)))
         load(play, Wanted(name=going.name, type=going.type))
         play.do(Ask(requests=one_each(play, 24)))
 
 
-def _unload_during(play: Play, going: str, kind: ServedType) -> None:
+def _unload_during(play: Play, going: str, kind: ServedType) -> HybridStep:
     choices = play.choices
     own = tuple(request(choices, going, kind, 24) for _ in range(choices.integer(2, 6)))
     if kind == "llm":
@@ -181,11 +204,10 @@ def _unload_during(play: Play, going: str, kind: ServedType) -> None:
     begun = (*own, *crowd(play, 24, 1, 3))
     late = (request(choices, going, kind, 24), *one_each(play, 24))
     tokens = choices.one_of((0, 1, 3, 30)) if any(isinstance(one, Generate) for one in begun) else 0
-    play.do(
-        UnloadDuring(
-            model=going, requests=begun, late=late, after_tokens=tokens, turns=choices.one_of((1, 2, 3, 5))
-        )
-    )
+    turns = choices.one_of((1, 2, 3, 5))
+    during = UnloadDuring(model=going, requests=begun, late=late, after_tokens=tokens, turns=turns)
+    step: HybridStep = play.do(during)
+    return step
 
 
 SCENARIOS = (
