@@ -44,14 +44,16 @@ def _recordings(file: Path) -> list[tuple[str, list[History]]]:
         report = ConformanceReport.model_validate_json(text)
     except ValidationError:
         return [(str(file), list(parse_histories(text.splitlines(), str(file))))]
-    witnesses = [
-        (r.clause, r.witness.history) for r in report.results if r.witness is not None and r.witness.history
-    ]
-    if not witnesses:
-        raise InvalidRequest(f"{file} is a report without a witness: nothing was broken", param="file")
-    return [
-        (clause, list(parse_histories(lines, f"{file}, witness of {clause}"))) for clause, lines in witnesses
-    ]
+    shown = {result.clause: result.witness for result in report.results if result.witness is not None}
+    for clause, witness in shown.items():
+        if not witness.history:
+            click.echo(f"{clause}: no history shows it, so it cannot be replayed: {witness.says}")
+    found = [(clause, witness.history) for clause, witness in shown.items() if witness.history]
+    if not found:
+        raise InvalidRequest(
+            f"{file} is a report without a history: there is nothing to replay", param="file"
+        )
+    return [(clause, list(parse_histories(lines, f"{file}, witness of {clause}"))) for clause, lines in found]
 
 
 def _tell(title: str, steps: int, found: list[ClauseResult]) -> None:

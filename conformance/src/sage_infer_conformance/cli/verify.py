@@ -63,10 +63,9 @@ def read_claim(file: Path) -> Certificate | ConformanceReport:
 
 def order_of(claim: Certificate | ConformanceReport, subject: str | None = None) -> Order:
     """Return the order that leads to the same run; raises ``InvalidRequest`` where nothing does."""
-    if claim.profile.mode == "soak":
-        raise InvalidRequest(
-            "a soak ends by the clock, so it cannot be compared; verify a certificate", param="file"
-        )
+    if claim.profile.mode != "certify":
+        says = f"mode {claim.profile.mode} ends by the clock, so its counts cannot be compared; certify, and verify that"
+        raise InvalidRequest(says, param="file")
     name = FullName.read(subject or claim.subject.name)
     return Order(
         subject=str(attrs.evolve(name, kind=claim.subject.kind)),

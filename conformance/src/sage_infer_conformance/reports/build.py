@@ -25,7 +25,7 @@ def build_report(
 ) -> ConformanceReport:
     """Return what a run found, or of it what ``order.rules`` asks for."""
     waiving = waiving or Waiving()
-    results = outcome.docket.results(floors=order.mode == "certify")
+    results = sorted(outcome.docket.results(floors=order.mode == "certify"), key=_place_in_contract)
     chosen = [result for result in results if not order.rules or result.clause in order.rules]
     facts = outcome.facts.model_copy(update={"capabilities": tuple(sorted(outcome.docket.capabilities))})
     began = datetime.now(UTC) - timedelta(seconds=outcome.seconds)
@@ -48,6 +48,10 @@ def build_report(
         started_at=began.isoformat(timespec="seconds"),
         not_tested=outcome.suite.not_tested,
     )
+
+
+def _place_in_contract(result: ClauseResult) -> int:
+    return list(CLAUSES).index(result.clause)
 
 
 def _with_reasons(results: Sequence[ClauseResult], order: Order) -> Iterator[ClauseResult]:

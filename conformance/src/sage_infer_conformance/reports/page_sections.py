@@ -169,9 +169,8 @@ def environment_section(report: ConformanceReport) -> str:
 def proof_section(report: ConformanceReport) -> str:
     """What each class of proof and each verdict of this report means."""
     proofs = [proof for proof in PROOFS if any(result.proof == proof for result in report.results)]
-    verdicts = [
-        verdict for verdict in VERDICTS if any(result.verdict == verdict for result in report.results)
-    ]
+    given = {result.verdict for result in report.results} - {"stated"}  # explained as a class of proof
+    verdicts = [verdict for verdict in VERDICTS if verdict in given]
     rows = [f"<dt>{proof}</dt><dd>{escape(PROOFS[proof])}</dd>" for proof in proofs]
     rows += [
         f'<dt class="{verdict}">{verdict}</dt><dd>{escape(VERDICTS[verdict])}.</dd>' for verdict in verdicts

@@ -7,9 +7,11 @@ and error belong to the subject; what is told goes to the descriptor.
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
 import threading
+import time
 from typing import TextIO
 
 import attrs
@@ -28,6 +30,9 @@ from .clock import leap
 from .messages import Begin, Bye, Doing, Done, End, Hello, Job, Message, Part, Refusal
 from .names import FullName
 from .subjects import Found, find_subject
+
+_SHRINK_S = 40.0
+"""How long mode develop looks for a shorter history once a rule is broken."""
 
 
 class Teller:
@@ -55,6 +60,7 @@ class Performance:
             r for r in (*self._suite.rules, *PACKAGE_RULES) if not job.rules or r.clause in job.rules
         ]
         self._stopping_at: str | None = None
+        self._shrink_until = math.inf
 
     def play_parts(self) -> None:
         """Draw every part's examples; mode develop ends with the part in which a rule was broken."""
@@ -69,6 +75,8 @@ class Performance:
 
         def example(choices: Choices) -> bool:
             nonlocal drawn
+            if time.monotonic() > self._shrink_until:
+                return False  # nothing simpler is found any more, so shrinking ends
             self._teller.tell(Begin(part=number, example=drawn))
             drawn += 1
             return self._one_history(scenario, choices)
@@ -108,6 +116,7 @@ class Performance:
         broken = docket.broken_clauses()
         if self._stopping_at is None and broken:
             self._stopping_at = broken[0]
+            self._shrink_until = time.monotonic() + _SHRINK_S
         return self._stopping_at in broken
 
     def play_commands(self) -> None:

@@ -19,7 +19,7 @@ from ..kinds.table import suite_of
 from ..package_rules.rules import INSTALLED_RULES, UNINSTALLED
 from ..package_rules.stage import PACKAGE_CLAUSES, judge_package
 from .hearing import Hearing
-from .messages import Begin, Bye, Hello, Job, Part, Refusal
+from .messages import Begin, Bye, End, Hello, Job, Part, Refusal
 from .names import FullName
 from .process import ChildProcess, Died
 
@@ -154,7 +154,8 @@ class _Session:
         with _child(self._order, parts, suite.memory_limit_bytes) as child:
             try:
                 while not isinstance(message := child.next_message(deadline_s), Bye):
-                    deadline_s = suite.step_deadline_s
+                    # Between histories the child draws and shrinks; the subject has nothing to do then.
+                    deadline_s = START_S if isinstance(message, End) else suite.step_deadline_s
                     if isinstance(message, Begin):
                         current = parts[message.part].scenario
                         left.update({part.scenario: 0 for part in parts[: message.part]})
