@@ -14,7 +14,9 @@ from sage_infer_contracts.sampling import SamplingParams
 from ...history.steps import Raised
 from .asks import Call
 from .findings import Closing, Outcome
-from .serving import Prompts, Serving
+from .prompts import Prompts
+from .serving import Serving
+from .waiting import within
 
 CLOSE_S = 20.0
 """Until a close must have returned, and every pending stream must have ended."""
@@ -103,7 +105,7 @@ def _error(task: asyncio.Future[None]) -> Raised | None:
 async def _refusal(backend: InferenceBackend) -> Raised | None:
     try:
         coroutine = backend.generate([[1, 2, 3]], SamplingParams(max_tokens=1), request_id="after-close")
-        await asyncio.wait_for(coroutine, CLOSE_S)
+        await within(coroutine, CLOSE_S)
     except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
         return Raised.of(error)
     return None

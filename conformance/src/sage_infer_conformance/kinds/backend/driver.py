@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import Awaitable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 from sage_infer_contracts.backend import InferenceBackend
 from sage_infer_contracts.errors import SageInferError, Unsupported
@@ -22,7 +21,8 @@ from . import closing, measures, parked
 from .asks import Settings
 from .config import Recipe
 from .findings import About, Part
-from .serving import STALL_S, Prompts, Serving, settled
+from .prompts import Prompts
+from .serving import Serving
 from .steps import (
     BackendStep,
     CancelParked,
@@ -40,9 +40,9 @@ from .steps import (
     TakeOver,
     TimeReuse,
 )  # fmt: skip
+from .waiting import settled, within
 
 START_S = 240.0
-T = TypeVar("T")
 
 
 class BackendDriver:
@@ -75,7 +75,7 @@ class BackendDriver:
         backend, self._backend = self._backend, None
         with contextlib.suppress(Exception):
             if backend is not None:
-                self._runner.run(_within(backend.close(), closing.CLOSE_S))
+                self._runner.run(within(backend.close(), closing.CLOSE_S))
         self._states.clear()
         with contextlib.suppress(Exception):
             self._runner.close()
@@ -114,7 +114,7 @@ class BackendDriver:
         self._backend = backend
         if isinstance(command, Create):
             return step
-        await _within(backend.start(), START_S)
+        await within(backend.start(), START_S)
         about = await self._describe(backend, config.dtype)
         self._idle_held = about.stats.blocks_held
         return step.model_copy(
@@ -177,13 +177,13 @@ class BackendDriver:
             found = await self._take_over(step, backend, command)
             after = await settled(backend, before)
         elif isinstance(command, Release):
-            await _within(backend.release(self._state(command.state, command.forged)), STALL_S)
+            await within(backend.release(self._state(command.state, command.forged)))
             found, after = (
                 step,
                 await settled(backend, before, held=max(self._idle_held, before.blocks_held - 1)),
             )
         elif isinstance(command, CancelParked):
-            found = step.model_copy(update={"said": await _within(backend.cancel(command.request), STALL_S)})
+            found = step.model_copy(update={"said": await within(backend.cancel(command.request))})
             after = await settled(backend, before, held=self._idle_held)
         else:
             assert isinstance(command, Expire)
@@ -195,7 +195,7 @@ class BackendDriver:
     async def _prefill(self, step: BackendStep, backend: InferenceBackend, command: Prefill) -> BackendStep:
         prompts = Prompts(backend)
         ids = [await prompts.ids(prompt) for prompt in command.prompts]
-        result = await _within(backend.prefill(ids, request_id=command.name, params=command.params), STALL_S)
+        result = await within(backend.prefill(ids, request_id=command.name, params=command.params))
         kept = parked.keep(result)
         self._states.update(kept)
         return step.model_copy(update={"states": tuple(kept), "computed_ids": tuple(ids)})
@@ -209,7 +209,7 @@ class BackendDriver:
         state = self._state(command.state, command.forged)
         name = f"decode-{command.state}"
         before = (await backend.stats()).computed_tokens
-        result = await _within(backend.decode(state, request_id=name), STALL_S)
+        result = await within(backend.decode(state, request_id=name))
         deltas = [self._states[command.state].first, *await parked.collect(result.stream)]
         outcome = parked.outcome_of(name, state, deltas)
         computed = (await backend.stats()).computed_tokens - before
@@ -220,9 +220,9 @@ class BackendDriver:
     ) -> BackendStep:
         state = DecodeState.model_validate_json(command.parked)
         exported = KVExport.model_validate_json(command.export)
-        own = await _within(backend.import_kv(exported, state), STALL_S)
+        own = await within(backend.import_kv(exported, state))
         before = (await backend.stats()).computed_tokens
-        result = await _within(backend.decode(own, request_id="taken-over"), STALL_S)
+        result = await within(backend.decode(own, request_id="taken-over"))
         outcome = parked.outcome_of("taken-over", state, await parked.collect(result.stream))
         computed = (await backend.stats()).computed_tokens - before
         return step.model_copy(update={"outcomes": (outcome,), "decode_computed": computed})
@@ -263,11 +263,7 @@ class BackendDriver:
     ) -> BackendStep:
         damaged = parked.damage(export, how)
         try:
-            await _within(backend.import_kv(damaged, state), STALL_S)
+            await within(backend.import_kv(damaged, state))
         except SageInferError as error:
             return step.model_copy(update={"error": Raised.of(error)})
         return step
-
-
-async def _within(call: Awaitable[T], seconds: float) -> T:
-    return await asyncio.wait_for(call, seconds)

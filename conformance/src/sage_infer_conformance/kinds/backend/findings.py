@@ -20,7 +20,7 @@ class About(FrozenModel):
 
     max_batch_size: int
     max_sequence_length: int
-    max_waiting_requests: int | None
+    max_waiting_requests: int | None = None
     capacity_bytes: int
     """``kv_cache_capacity_gb`` in bytes."""
 

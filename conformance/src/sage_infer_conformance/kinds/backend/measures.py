@@ -13,7 +13,8 @@ from sage_infer_contracts.sampling import SamplingParams
 
 from .asks import Prompt
 from .findings import TieFound, Timing
-from .serving import STALL_S, Prompts
+from .prompts import Prompts
+from .waiting import STALL_S, within
 
 DRAWS = 40
 """At the temperature epsilon, of two tokens that are epsilon apart the second one is drawn with probability 0.27, and
@@ -49,7 +50,7 @@ async def _gap(backend: InferenceBackend, prompt_ids: tuple[int, ...], pair: tup
 
 async def _first(backend: InferenceBackend, prompt_ids: tuple[int, ...], params: SamplingParams) -> list[int]:
     (stream,) = await backend.generate([prompt_ids], params, request_id=f"tie-{next(_numbers)}")
-    return list((await asyncio.wait_for(stream.collect(), STALL_S)).token_ids)
+    return list((await within(stream.collect())).token_ids)
 
 
 async def time_reuse(
@@ -83,5 +84,5 @@ async def _timed(backend: InferenceBackend, ids: tuple[int, ...]) -> tuple[float
     params = SamplingParams(max_tokens=1, temperature=0.0, ignore_eos=True)
     began = time.perf_counter()
     (stream,) = await backend.generate([ids], params, request_id=f"timed-{next(_numbers)}")
-    done = await asyncio.wait_for(stream.collect(), STALL_S)
+    done = await within(stream.collect())
     return time.perf_counter() - began, done.usage.reused_prompt_tokens

@@ -18,7 +18,7 @@ from sage_infer_contracts.states import DecodeState, KVExport, PrefillResult
 from sage_infer_contracts.streams import TokenDelta, TokenStream
 
 from .findings import Delta, Outcome, Part, Usage
-from .serving import STALL_S
+from .waiting import STALL_S, within
 
 LEASE_GRACE_S = 5.0
 """How long after the end of a lease its blocks may stay away."""
@@ -125,7 +125,7 @@ class Exported:
 
 async def export(backend: InferenceBackend, state: DecodeState, folder: Path) -> Exported:
     """Export ``state`` to a file and look at it; give the state back if it is still there."""
-    found = await asyncio.wait_for(backend.export_kv(state, (folder / "kv.bin").as_uri()), STALL_S)
+    found = await within(backend.export_kv(state, (folder / "kv.bin").as_uri()))
     with contextlib.suppress(SageInferError):  # the export may have taken it along
         await backend.release(state)
     data = path_of(found).read_bytes()

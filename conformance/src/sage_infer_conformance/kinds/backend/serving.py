@@ -1,4 +1,4 @@
-"""Does calls side by side and records every stream to its end."""
+"""Does calls side by side and reads every stream to its end."""
 
 from __future__ import annotations
 
@@ -8,91 +8,18 @@ import itertools
 import time
 from collections.abc import Sequence
 
-import attrs
-
-from sage_infer_contracts.backend import BackendStats, InferenceBackend, Prompt as BackendPrompt
-from sage_infer_contracts.chat import ChatMessage
-from sage_infer_contracts.errors import Unsupported
-from sage_infer_contracts.streams import TokenDelta, TokenStream
+from sage_infer_contracts.backend import InferenceBackend
+from sage_infer_contracts.states import DecodeState
+from sage_infer_contracts.streams import TokenDelta
 
 from ...history.steps import Raised
-from .asks import Call, Prompt
-from .findings import Cancelled, Delta, Logprob, Outcome, Queue, Usage
+from .asks import Call
+from .findings import Cancelled, Outcome, Queue
+from .prompts import Prompts
+from .reading import Reading, decoded
+from .waiting import SETTLE_S, STALL_S, within
 
-STALL_S = 60.0
-"""Longest wait for the next token of a stream, or for a call to return."""
-SETTLE_S = 3.0
-"""Longest wait for counters and blocks once everything has ended."""
 _POLL_S = 0.004
-
-
-class Prompts:
-    """Token ids of prompts under one tokenizer."""
-
-    def __init__(self, backend: InferenceBackend) -> None:
-        self._backend = backend
-        self._ids: dict[str, tuple[int, ...]] = {}
-
-    async def ids(self, prompt: Prompt) -> tuple[int, ...]:
-        """Return the ids of ``prompt``."""
-        key = prompt.key()
-        if key not in self._ids:
-            self._ids[key] = await self._encode(prompt)
-        return self._ids[key]
-
-    def known(self) -> tuple[tuple[int, ...], ...]:
-        """Return the ids of every prompt that was asked for."""
-        return tuple(self._ids.values())
-
-    async def given(self, prompt: Prompt) -> BackendPrompt:
-        """Return what the backend is given: text where the prompt is only text."""
-        return prompt.text if prompt.tokens is None and not prompt.chat else await self.ids(prompt)
-
-    async def _encode(self, prompt: Prompt) -> tuple[int, ...]:
-        tokenizer = self._backend.tokenizer
-        ids: list[int] = []
-        if prompt.chat:
-            try:
-                return tuple(await tokenizer.encode_chat([ChatMessage(role="user", content=prompt.text)]))
-            except Unsupported:
-                pass  # no template: the text alone
-        ids = await tokenizer.encode(prompt.text)
-        if prompt.tokens is None:
-            return tuple(ids)
-        if prompt.head_tokens:
-            head = itertools.cycle(await tokenizer.encode(prompt.head))
-            return tuple(
-                itertools.islice(
-                    itertools.chain(itertools.islice(head, prompt.head_tokens), itertools.cycle(ids)),
-                    prompt.tokens,
-                )
-            )
-        return tuple(itertools.islice(itertools.cycle(ids), prompt.tokens))
-
-
-@attrs.define(slots=True)
-class Reading:
-    """One stream under observation."""
-
-    call: Call
-    index: int
-    prompt_ids: tuple[int, ...]
-    stream: TokenStream | None = None
-    deltas: list[TokenDelta] = attrs.field(factory=list)
-    tokens: int = 0
-    tokens_at_cancel: int | None = None
-    error: Raised | None = None
-    hung: bool = False
-    first_at: int | None = None
-    ended_at: int | None = None
-    cancelled: Cancelled | None = None
-    queue: Queue | None = None
-    lengths: tuple[int, ...] = ()
-
-    @property
-    def over(self) -> bool:
-        """Whether its end was delivered."""
-        return self.ended_at is not None or (self.stream is not None and self.stream.ended)
 
 
 class Serving:
@@ -125,7 +52,11 @@ class Serving:
 
     async def outcomes(self, *, decode: bool = True) -> tuple[Outcome, ...]:
         """Return what was recorded; without ``decode``, for a backend that is closed, no text is decoded."""
-        return tuple([await self._outcome(reading, decode) for reading in self.readings])
+        found = [reading.outcome() for reading in self.readings]
+        if not decode:
+            return tuple(found)
+        tokenizer = self._backend.tokenizer
+        return tuple([await decoded(tokenizer, one) if one.finish is not None else one for one in found])
 
     async def begin(self, call: Call) -> list[Reading]:
         """Submit ``call`` when its time has come, and read on in the background."""
@@ -164,7 +95,7 @@ class Serving:
         readings = [Reading(call, 0, ids[0])]
         try:
             coroutine = self._backend.generate(prompts, call.params, request_id=call.name)
-            streams = await asyncio.wait_for(coroutine, STALL_S)
+            streams = await within(coroutine)
         except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
             readings[0].lengths = tuple(map(len, ids))
             self._fail(readings[0], error)
@@ -282,19 +213,19 @@ class Serving:
     async def _split(self, call: Call) -> None:
         await self._decode(call, await self._prefill(call))
 
-    async def _prefill(self, call: Call) -> list[tuple[Reading, object]]:
+    async def _prefill(self, call: Call) -> list[tuple[Reading, DecodeState]]:
         prompts = [await self._prompts.given(prompt) for prompt in call.prompts]
         ids = [await self._prompts.ids(prompt) for prompt in call.prompts]
         try:
             coroutine = self._backend.prefill(prompts, request_id=call.name, params=call.params)
-            result = await asyncio.wait_for(coroutine, STALL_S)
+            result = await within(coroutine)
         except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
             reading = Reading(call, 0, ids[0])
             reading.lengths = tuple(map(len, ids))
             self.readings.append(reading)
             self._fail(reading, error)
             return []
-        pairs: list[tuple[Reading, object]] = []
+        pairs: list[tuple[Reading, DecodeState]] = []
         for index, (own, sequence) in enumerate(zip(ids, result.sequences, strict=False)):
             reading = Reading(call, index, own)
             self.readings.append(reading)
@@ -305,13 +236,13 @@ class Serving:
                 pairs.append((reading, sequence.state))
         return pairs
 
-    async def _decode(self, call: Call, parked: list[tuple[Reading, object]]) -> None:
+    async def _decode(self, call: Call, parked: list[tuple[Reading, DecodeState]]) -> None:
         reads = []
         for reading, state in parked:
             name = call.name if len(call.prompts) == 1 else f"{call.name}/{reading.index}"
             try:
-                coroutine = self._backend.decode(state, request_id=name)  # type: ignore[arg-type]
-                reading.stream = (await asyncio.wait_for(coroutine, STALL_S)).stream
+                coroutine = self._backend.decode(state, request_id=name)
+                reading.stream = (await within(coroutine)).stream
             except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
                 self._fail(reading, error)
             else:
@@ -323,65 +254,3 @@ class Serving:
             stats = await self._backend.stats()
             self.most_running = max(self.most_running, stats.running)
             await asyncio.sleep(_POLL_S)
-
-    async def _outcome(self, reading: Reading, decode: bool) -> Outcome:
-        last = reading.deltas[-1] if reading.deltas else None
-        usage = last.usage if last is not None else None
-        stream = reading.stream
-        finished = last is not None and last.finish_reason is not None
-        outcome = Outcome(
-            call=reading.call.name,
-            index=reading.index,
-            stream=stream.request_id if stream is not None else None,
-            prompt_ids=reading.prompt_ids,
-            deltas=tuple(Delta(tokens=tuple(d.token_ids), text=d.text, last=d.finish_reason is not None)
-                         for d in reading.deltas),
-            finish=last.finish_reason if last is not None else None,
-            stop=last.stop_reason if last is not None else None,
-            usage=None if usage is None else Usage(
-                prompt=usage.prompt_tokens, completion=usage.completion_tokens,
-                computed=usage.computed_prompt_tokens, reused=usage.reused_prompt_tokens,
-            ),
-            logprobs=tuple(
-                Logprob(token=one.token_id, logprob=one.logprob, top=tuple(one.top))
-                for delta in reading.deltas for one in delta.logprobs or ()
-            ),
-            error=reading.error,
-            lengths=reading.lengths,
-            began=stream is not None or bool(reading.deltas),
-            hung=reading.hung,
-            queue=reading.queue,
-            first_at=reading.first_at,
-            ended_at=reading.ended_at,
-            cancelled=reading.cancelled,
-        )  # fmt: skip
-        return (
-            outcome.model_copy(update={"decoded": await self._decoded(outcome)})
-            if finished and decode
-            else outcome
-        )
-
-    async def _decoded(self, outcome: Outcome) -> tuple[str, ...]:
-        tokenizer = self._backend.tokenizer
-        alone = await tokenizer.decode(outcome.tokens)
-        before = await tokenizer.decode(outcome.prompt_ids)
-        after = (await tokenizer.decode((*outcome.prompt_ids, *outcome.tokens))).removeprefix(before)
-        return (alone,) if alone == after else (alone, after)
-
-
-async def settled(
-    backend: InferenceBackend, before: BackendStats, *, prompt_tokens: int = 0, held: int | None = None
-) -> BackendStats:
-    """Return the counters once nothing runs, blocks are back and ``prompt_tokens`` more are accounted for.
-
-    After :data:`SETTLE_S` they are returned as they are.
-    """
-    until = time.monotonic() + SETTLE_S
-    wanted_held = before.blocks_held if held is None else held
-    while True:
-        stats = await backend.stats()
-        counted = stats.computed_tokens + stats.reused_tokens - before.computed_tokens - before.reused_tokens
-        idle = not stats.running and not stats.waiting and stats.blocks_held <= wanted_held
-        if (idle and counted >= prompt_tokens) or time.monotonic() > until:
-            return stats
-        await asyncio.sleep(0.001)

@@ -35,7 +35,7 @@ def split_gives_the_same(model: BackendModel, step: BackendStep) -> Iterable[Che
             if calls[outcome.call].split:
                 yield from _split_worked(model, outcome)
     again = step.decode_computed
-    if again is not None and step.error is None:
+    if again is not None and step.error is None and any(outcome.began for outcome in step.outcomes):
         yield check(again == 0, f"decode computed {again} prompt tokens again")
     if isinstance(step.command, (Decode, HandOver)) and step.error is not None and _good(model, step):
         refused = step.error.code == "unsupported" and not _declares(model, step)

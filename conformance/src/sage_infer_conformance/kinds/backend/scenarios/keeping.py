@@ -55,7 +55,7 @@ def states(play: Play) -> None:
     talk.close()
     schema = talk.model.about.schema_ if talk.model.about is not None else None
     other = Settings(max_sequence_length=192, page_size=2 * schema.page_size if schema is not None else None)
-    if talk.open(other) or talk.open(Settings(max_sequence_length=192)):
+    if talk.open(other):
         here = _park(talk, "here", [20, 20])
         play.do(Decode(state=left[0])) if left else None
         play.do(Release(state=left[1])) if left else None

@@ -151,7 +151,8 @@ def shapes(play: Play) -> None:
     talk.close()
     prompts.reverse()
     tokens = talk.choices.integer(8, 24)
-    if talk.open(Settings(max_sequence_length=length, max_batch_size=4, max_batched_tokens=tokens)):
+    chunked = Settings(max_sequence_length=length, max_batch_size=4, max_batched_tokens=tokens)
+    if talk.open(chunked, firmly=True):
         talk.serve(*(talk.call(prompt, greedy()) for prompt in prompts))
         talk.serve(*_crowd(talk, prompts, drawing, 5))
         talk.close()
@@ -162,7 +163,7 @@ def shapes(play: Play) -> None:
     tight = Settings(
         max_sequence_length=length, max_batch_size=6, kv_cache_memory_bytes=blocks * schema.block_bytes
     )
-    if talk.open(tight.model_copy(update={"page_size": schema.page_size})):
+    if talk.open(tight.model_copy(update={"page_size": schema.page_size}), firmly=True):
         talk.serve(*(talk.call(prompt, greedy()) for prompt in (*prompts, *prompts[:2])))
         talk.serve(*(talk.call(prompt, greedy()) for prompt in (*prompts[2:], prompts[2], prompts[2])))
         talk.close()

@@ -51,12 +51,19 @@ class Talk:
         model: BackendModel = self.play.model
         return model
 
-    def open(self, settings: Settings | None = None) -> bool:
-        """Open an instance; False when it cannot be had with these settings."""
-        step: BackendStep = self.play.do(Open(settings=settings or Settings()))
-        if step.error is not None:
+    def open(self, settings: Settings, *, firmly: bool = False) -> bool:
+        """Open an instance; False when it cannot be had.
+
+        A backend may refuse a step's budget or a form of the KV. Unless it matters (``firmly``), it is then left
+        the choice.
+        """
+        freer = settings.model_copy(update={"max_batched_tokens": None, "page_size": None})
+        for wanted in (settings,) if firmly or freer == settings else (settings, freer):
+            step: BackendStep = self.play.do(Open(settings=wanted))
+            if step.error is None:
+                return True
             self.play.do(Close())
-        return step.error is None
+        return False
 
     def close(self, pending: Sequence[Call] = (), *, at_once: bool = False) -> None:
         """Close it."""
