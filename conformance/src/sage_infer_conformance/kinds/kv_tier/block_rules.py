@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ...judging.rules import HELD, Check, broken, check
-from .model import Name, TierModel
+from .model import SHORT_S, Name, TierModel
 from .steps import Act, Acted, Contains, Get, Put, Remove, Seen, TierStep, Together
 
 GET_OUTCOMES = ("hit", "missing", "corrupt")
@@ -80,7 +80,7 @@ def wholly_visible(model: TierModel, step: TierStep) -> Iterable[Check]:
             yield check(
                 model.told.get(name) is not False, f"{key} is a hit, and contains said it is not there"
             )
-        elif model.told.get(name) and (block is None or not block.suspect) and _whole(step):
+        elif model.told.get(name) and (block is None or not block.suspect) and _readable(model, name, step):
             yield broken(f"contains said that {key} is there, and get says {seen}")
         if model.absent.get(name) == "rejected":
             yield check(seen.outcome != "hit", f"{key} was rejected and is visible")
@@ -97,8 +97,12 @@ def wholly_visible(model: TierModel, step: TierStep) -> Iterable[Check]:
         yield broken(f"after a process was killed, the tier cannot be made again: {step.error}")
 
 
-def _whole(step: TierStep) -> bool:
-    return isinstance(step.command, Get) and step.command.deadline_s >= 1.0
+def _readable(model: TierModel, name: Name, step: TierStep) -> bool:
+    """Say whether a get can give the block: enough time, no fault, and a region of its size."""
+    command, block = step.command, model.blocks.get(name)
+    if not isinstance(command, Get) or command.deadline_s < SHORT_S or model.fault is not None:
+        return False
+    return block is None or block.nbytes == command.nbytes
 
 
 def never_torn(model: TierModel, step: TierStep) -> Iterable[Check]:
@@ -161,13 +165,7 @@ def apart(model: TierModel, step: TierStep) -> Iterable[Check]:
         if strange or model.elsewhere(name):
             yield check(seen.outcome != "hit", f"{name[1]} in {name[0]!r} is a {seen}")
         block = model.blocks.get(name)
-        if (
-            block is not None
-            and block.must_be_there
-            and block.exposed
-            and _whole(step)
-            and model.fault is None
-        ):
+        if block is not None and block.must_be_there and block.exposed and _readable(model, name, step):
             yield check(
                 seen.outcome == "hit", f"{name[1]} is {seen} since its key was used in another namespace"
             )

@@ -146,9 +146,9 @@ class TierDriver:
         ended, regions = _carry_out(tier, self._library, command)
         seen = describe(self._library, command, ended, regions)
         outside = regions.outside() if seen is not None else 0
-        if seen is None:
-            self._kept.append(regions)
-        elif self._armed:
+        if seen is None or isinstance(command, Put):
+            self._kept.append(regions)  # a tier that still looks at them must find memory there
+        if seen is not None and self._armed:
             regions.fill()
             self._watched.append(regions)
         return step.model_copy(

@@ -165,7 +165,7 @@ class TierModel:
         versions = frozenset({command.version})
         if known is not None and known.must_be_there:
             versions |= known.versions
-        renewed = known is not None and known.certain
+        renewed = name in self.gone or (known is not None and known.certain)
         self.blocks[name] = Block(command.nbytes, versions, suspect=self.fault is not None, renewed=renewed)
         self.absent.pop(name, None)
         self.reported.discard(name)
@@ -239,10 +239,10 @@ class TierModel:
 
     def _lost(self, one: Lost) -> None:
         name = (one.namespace, one.key)
-        self.gone.pop(name, None)
+        expected = self.gone.pop(name, None) is not None
         block = self.blocks.get(name)
-        if block is not None and block.renewed:
-            block.renewed, block.suspect = False, True
+        if block is not None and block.renewed:  # its former life is meant, or perhaps this one
+            block.renewed, block.suspect = False, block.suspect or not expected
             return
         self.reported.add(name)
         self.told.pop(name, None)

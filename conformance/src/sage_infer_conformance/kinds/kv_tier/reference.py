@@ -1,4 +1,4 @@
-"""Small correct tiers, to hold the rules against, and for broken ones to be made from: one in memory, one in a folder."""
+"""A small correct tier in memory, to hold the rules against, and for broken ones to be made from."""
 
 from __future__ import annotations
 

@@ -1,29 +1,20 @@
-"""How histories of a tier are drawn."""
+"""The ways in which histories of a tier are drawn, and how many of each."""
 
 from __future__ import annotations
 
-from ..suite import Play, Scenario
-from .steps import AskUsage, Contains, Create, Get, Put, Remove, TakeLost
+from ..suite import Scenario
+from . import calm, harm
 
-
-def wander(play: Play) -> None:
-    """Any sequence of operations."""
-    choices = play.choices
-    nbytes = choices.one_of([4096, 1000, 8192])
-    play.do(Create(capacity_bytes=nbytes * choices.integer(1, 8) + choices.one_of([0, 1, nbytes - 1])))
-    for _ in range(choices.integer(5, 30)):
-        keys = tuple(sorted({f"b{choices.integer(0, 9)}" for _ in range(choices.integer(1, 4))}))
-        op = choices.weighted({"put": 5, "get": 5, "contains": 2, "remove": 3, "usage": 2, "lost": 1})
-        if op == "put":
-            play.do(Put(keys=keys, nbytes=nbytes, version=choices.integer(0, 2)))
-        elif op == "get":
-            play.do(Get(keys=keys, nbytes=nbytes))
-        elif op == "contains":
-            play.do(Contains(keys=keys))
-        elif op == "remove":
-            play.do(Remove(keys=keys))
-        else:
-            play.do(AskUsage() if op == "usage" else TakeLost())
-
-
-SCENARIOS = (Scenario("wander", wander, certify=100, develop=100),)
+SCENARIOS = (
+    Scenario("wander", calm.wander, certify=120, develop=120),
+    Scenario("full", calm.full, certify=30, develop=30),
+    Scenario("namespaces", calm.namespaces, certify=40, develop=40),
+    Scenario("closing", calm.closing, certify=16, develop=8),
+    Scenario("together", calm.together, certify=40, develop=20),
+    Scenario("extent", calm.extent, certify=1, develop=1),
+    Scenario("faults", harm.faults, certify=40, develop=40),
+    Scenario("stall", harm.stall, certify=10, develop=5),
+    Scenario("damage while open", harm.damage_open, certify=40, develop=40),
+    Scenario("damage while closed", harm.damage_closed, certify=30, develop=30),
+    Scenario("crash", harm.crash, certify=8, develop=4),
+)

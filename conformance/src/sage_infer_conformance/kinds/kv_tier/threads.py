@@ -58,6 +58,7 @@ class _Crowd:
     def _transfer(self, command: Put | Get) -> tuple:  # type: ignore[type-arg]
         if isinstance(command, Put):
             ended, regions = put_blocks(self.tier, self.library, command)
+            self.kept.append(regions)
         else:
             ended, regions = get_blocks(self.tier, self.library, command)
         seen = describe(self.library, command, ended, regions)

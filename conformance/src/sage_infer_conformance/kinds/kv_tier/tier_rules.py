@@ -144,7 +144,7 @@ def adds_up(model: TierModel, step: TierStep) -> Iterable[Check]:
     if isinstance(command, AskUsage) and step.usage is not None and model.fault is None:
         fewest, most, least_bytes, most_bytes = model.bounds()
         held = step.usage
-        says = f"{held.blocks} blocks of {held.bytes} bytes are reported; stored are {fewest} to {most}, {least_bytes} bytes"
+        says = f"{held.blocks} blocks, {held.bytes} bytes are reported; stored: {fewest} to {most}, {least_bytes} bytes"
         yield check(fewest <= held.blocks <= most and least_bytes <= held.bytes <= most_bytes, says)
     elif isinstance(command, Remove) and step.removed is not None and model.fault is None:
         names = [(command.namespace, key) for key in command.keys]
@@ -185,7 +185,7 @@ def _frees(model: TierModel, extent: Extent) -> Iterable[Check]:
     growth = model.capacity_bytes + EXTENT_SLACK_BYTES
     for kind, sizes in (("disk", extent.disk_bytes), ("memory", extent.memory_bytes)):
         if len(sizes) > 1:
-            says = f"emptied each time, it took {sizes[0]} bytes of {kind} after the first round, {sizes[-1]} after the last"
+            says = f"emptied each time, it took {sizes[0]} bytes of {kind} after one round, {sizes[-1]} after the last"
             yield check(sizes[-1] - sizes[0] <= growth, says)
 
 
