@@ -7,13 +7,13 @@ import sys
 from typing import Any
 
 import pytest
-from host_machines import GIB, arm, container, mac, x86_numa
 from hypothesis import given, strategies as st
 
 from sage_infer_contracts.detection import DetectionReport, HardwareDetector
 from sage_infer_contracts.membership import missing_members
 from sage_infer_contracts.probe import CommandResult, ProbeRecording
 from sage_infer_host.detector import CpuDetector
+from sage_infer_host.machines import GIB, arm, container, mac, x86_numa
 from sage_infer_host.parsing import cpu_list
 
 MACHINES = {

@@ -21,10 +21,11 @@ class Mutant:
 
 
 class Ward:
-    """The mutants of one kind, in the order in which they are written down."""
+    """The mutants of one kind, in the order in which they are written down; all have the facts of ``base``."""
 
-    def __init__(self, kind: SubjectKind) -> None:
+    def __init__(self, kind: SubjectKind, base: Subject | None = None) -> None:
         self.kind: SubjectKind = kind
+        self._base = base
         self._mutants: dict[str, Mutant] = {}
 
     def add(
@@ -34,7 +35,9 @@ class Ward:
 
         def register(made: type) -> type:
             name = made.__name__
-            self._mutants[name] = Mutant(name, clause, fault, Subject(self.kind, made, facts=facts))
+            base = self._base or Subject(self.kind, made)
+            subject = attrs.evolve(base, create=made, facts={**base.facts, **facts})
+            self._mutants[name] = Mutant(name, clause, fault, subject)
             return made
 
         return register

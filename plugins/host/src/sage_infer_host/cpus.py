@@ -122,6 +122,8 @@ def _from_sysctl(ask: Asker) -> Processors | None:
         return None
     physical = number(ask.output("sysctl", "-n", "hw.physicalcpu"))
     brand = (ask.output("sysctl", "-n", "machdep.cpu.brand_string") or "").strip()
+    if len(brand.splitlines()) > 1:  # something else printed too, and nothing tells which line is the name
+        brand = ""
     host = HostCpu(
         model=brand or None,
         architecture=_architecture(ask, {}),

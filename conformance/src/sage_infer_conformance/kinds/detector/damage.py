@@ -29,7 +29,7 @@ from .texts import RESTYLINGS
 _TITLES = ("名称", "Größe", "Mémoire utilisée", "использование", "デバイス", "Name (new)", "总线", "NAME2")
 _NUMBERS = ("thousands", "thousands point", "thousands space", "decimal comma", "digits")
 _COLUMNS = {"widen": 40, "rename": 15, "remove": 15, "add": 15, "swap": 15}
-_DAMAGE = {
+_OUTPUT_DAMAGE = {
     "cut": 22,
     "insert": 16,
     "column": 24,
@@ -42,6 +42,9 @@ _DAMAGE = {
     "fail": 8,
     "swell": 1,
 }
+_FILE_DAMAGE = {"cut": 50, "column": 20, "restyle": 20, "replace": 8, "swell": 2}
+"""No other program writes between the lines of a file."""
+_FILE_RESTYLINGS = ("crlf", "odd bytes", "null characters", "trailing spaces", "tabs", "no last newline")
 SWOLLEN_KIB = (1, 64, 512)
 
 
@@ -68,7 +71,8 @@ def draw_damage(choices: Choices, shown: Shown, source: Source, spare: tuple[str
     if source.startswith("library:"):
         return draw_loss(choices, source)
     text = shown.texts()[source]
-    how = choices.weighted(_DAMAGE)
+    output = source.startswith("command:")
+    how = choices.weighted(_OUTPUT_DAMAGE if output else _FILE_DAMAGE)
     lines = text.count("\n")
     if how == "cut":
         return Cut(source=source, at_byte=_draw_cut(choices, text))
@@ -77,7 +81,8 @@ def draw_damage(choices: Choices, shown: Shown, source: Source, spare: tuple[str
     if how == "column":
         return _draw_column(choices, source)
     if how == "restyle":
-        return Restyle(source=source, how=choices.one_of(RESTYLINGS), at=choices.integer(0, lines))
+        restylings = RESTYLINGS if output else _FILE_RESTYLINGS
+        return Restyle(source=source, how=choices.one_of(restylings), at=choices.integer(0, lines))
     if how == "localise":
         return Localise(source=source, how=choices.one_of(_NUMBERS), spare=spare)
     if how == "wrap":
@@ -90,8 +95,6 @@ def draw_damage(choices: Choices, shown: Shown, source: Source, spare: tuple[str
         return Double(source=source)
     if how == "swell":
         return draw_swelling(choices, source)
-    if not source.startswith("command:"):
-        return Cut(source=source, at_byte=_draw_cut(choices, text))
     return draw_failure(choices, source, partly=choices.chance(60))
 
 

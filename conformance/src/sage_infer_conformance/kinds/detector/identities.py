@@ -12,7 +12,7 @@ from sage_infer_contracts.devices import AcceleratorDescriptor, DeviceIds
 
 from ...judging.rules import Check, check
 from .edits import Edits
-from .model import Known
+from .model import DetectorModel, Known
 from .shown import Shown
 
 _BDF = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
@@ -30,30 +30,35 @@ def well_formed(report: DetectionReport) -> Iterable[Check]:
     counts = Counter(
         one.ids for one in report.accelerators if one.slice_of is None and one.ids != DeviceIds()
     )
-    for ids, number in counts.items():
-        yield check(number == 1, f"{number} devices have the same ids: {_spell(ids)}")
+    twins = [
+        f"{number} devices have the same ids: {_spell(ids)}" for ids, number in counts.items() if number > 1
+    ]
+    yield check(not twins, "; ".join(twins))
 
 
-def nobody_new(known: Known, report: DetectionReport, shown: Shown, edits: Edits) -> Iterable[Check]:
+def nobody_new(model: DetectorModel, report: DetectionReport, edits: Edits) -> Iterable[Check]:
     """No device, address or UUID that undamaged sources do not give, and none more often."""
-    devices = report.accelerators
-    found, most = len(devices), known.most_devices
-    yield check(found <= most, f"{found} devices are reported, where undamaged sources show {most}")
+    known, found, most = model.known, len(report.accelerators), model.most_devices(edits)
+    if most is not None:
+        yield check(found <= most, f"{found} devices are reported, where undamaged sources show {most}")
     lossy = any(edit.lossy for edit in edits)
-    clean = all(edit.clean for edit in edits)
-    texts = [text.lower() for text in shown.texts().values()] if clean else []
-    uuids = Counter(one.ids.uuid.lower() for one in devices if one.ids.uuid)
-    for uuid, number in uuids.items():
+    texts = [text.lower() for text in model.shown.texts().values()]
+    addresses = {device.bdf for device in model.after(edits).pci()}
+    for uuid, number in Counter(one.ids.uuid.lower() for one in report.accelerators if one.ids.uuid).items():
         cut = lossy and any(whole.startswith(uuid) for whole in known.uuids)
-        shows = uuid in known.uuids or cut or any(uuid in text for text in texts)
+        shows = uuid in known.uuids or cut or _stands_in(uuid, texts)
         yield check(shows, f"a device has the UUID {uuid!r}, which no undamaged source gives")
         yield check(number <= max(1, known.uuids[uuid]), f"{number} devices have the UUID {uuid!r}")
-    addresses = {device.bdf for device in shown.pci()}
-    bdfs = Counter(one.ids.bdf.lower() for one in devices if one.ids.bdf)
-    for bdf, number in bdfs.items():
-        shows = bdf in known.bdfs or bdf in addresses
+    for bdf, number in Counter(one.ids.bdf.lower() for one in report.accelerators if one.ids.bdf).items():
+        shows = bdf in known.bdfs or bdf in addresses or _stands_in(bdf, texts)
         yield check(shows, f"a device has the address {bdf!r}, which no undamaged source gives")
-        yield check(number <= max(1, known.bdfs[bdf]), f"{number} devices have the address {bdf!r}")
+        if model.is_compared(edits):
+            yield check(number <= max(1, known.bdfs[bdf]), f"{number} devices have the address {bdf!r}")
+
+
+def _stands_in(word: str, texts: Iterable[str]) -> bool:
+    pattern = re.compile(rf"(?<![\w-]){re.escape(word)}(?![\w-])")
+    return any(pattern.search(text) for text in texts)
 
 
 def no_new_names(known: Known, report: DetectionReport, shown: Shown, edits: Edits) -> Iterable[Check]:

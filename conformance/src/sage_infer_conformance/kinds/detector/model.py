@@ -11,12 +11,17 @@ from sage_infer_contracts.devices import AcceleratorDescriptor
 from sage_infer_contracts.probe import PciDevice
 
 from .edits import Edits, Variable, apply_all
-from .shown import Shown
+from .shown import Shown, Source
 from .steps import Detect, DetectorStep, Facts, Load, Loaded, Make, Seen
 from .strangers import STRANGE_VENDORS
 
 ACCELERATOR_CLASSES = frozenset({"03", "12"})
 """PCI base classes of displays and of processing accelerators."""
+
+
+def lost_sources(edits: Edits) -> set[Source]:
+    """Return the sources that ``edits`` take away whole."""
+    return {source for edit in edits if edit.clean and (source := edit.touched()) is not None}
 
 
 @attrs.define(slots=True)
@@ -56,10 +61,13 @@ class DetectorModel:
     known: Known = attrs.field(factory=Known)
     unrestricted: DetectionReport | None = None
     """What was reported while every variable of visible devices was known not to be set."""
+    absences: set[frozenset[Source]] = attrs.field(factory=set)
+    """Sets of sources without which the machine was looked at."""
     machine: int = 0
     said: dict[tuple[int, str], DetectionReport | None] = attrs.field(factory=dict)
     reports: dict[int, DetectionReport | None] = attrs.field(factory=dict)
     steps: int = 0
+    _after: tuple[Edits, Shown, Shown] | None = None
 
     def apply(self, step: DetectorStep) -> None:
         """Take a step into account."""
@@ -81,13 +89,14 @@ class DetectorModel:
         if step.loaded is not None:
             self.shown = step.loaded.shown
         self.whole, self.unrestricted, self.machine = None, None, number
-        self.known = Known()
+        self.known, self.absences = Known(), set()
 
     def _learn(self, command: Detect, seen: Seen, report: DetectionReport) -> None:
         if not command.edits and not command.seconds_per_command:
             self.whole = seen
         if all(edit.clean for edit in command.edits):
             self.known.learn(report)
+            self.absences.add(frozenset(lost_sources(command.edits)))
         if command.edits and all(isinstance(edit, Variable) and edit.value is None for edit in command.edits):
             self.unrestricted = report
 
@@ -96,8 +105,33 @@ class DetectorModel:
         return self.machine, command.model_dump_json()
 
     def after(self, edits: Edits) -> Shown:
-        """Return the machine after ``edits``."""
-        return apply_all(self.shown, edits)
+        """Return the machine after ``edits``; the last answer is kept, since every rule asks for the same."""
+        if self._after is None or self._after[0] is not edits or self._after[1] is not self.shown:
+            self._after = edits, self.shown, apply_all(self.shown, edits)
+        return self._after[2]
+
+    def is_compared(self, edits: Edits) -> bool:
+        """Say whether it is known what the machine tells without any of the sources that ``edits`` damage."""
+        lost = lost_sources(edits)
+        damaged = {
+            source for edit in edits if not edit.clean and (source := edit.touched()) is not None
+        } - lost
+        wanted = [lost, lost | damaged, *(lost | {source} for source in damaged)]
+        everywhere = any(edit.touched() is None and not edit.clean for edit in edits)
+        return not everywhere and all(frozenset(one) in self.absences for one in wanted)
+
+    def most_devices(self, edits: Edits) -> int | None:
+        """Return how many devices can be reported after ``edits`` without inventing one; None where nobody knows."""
+        shown = self.after(edits)
+        whole = self.whole.report if self.whole is not None else None
+        most = max(len(self.own_devices(shown)), len(whole.accelerators) if whole is not None else 0)
+        if self.loaded is not None and self.loaded.devices is not None:
+            most = max(most, self.loaded.devices)
+        elif all(edit.clean for edit in edits):
+            return None if any(text for text in shown.texts().values()) else most
+        if all(edit.clean for edit in edits):
+            return most
+        return max(most, self.known.most_devices) if self.is_compared(edits) else None
 
     @property
     def vendors(self) -> frozenset[str]:

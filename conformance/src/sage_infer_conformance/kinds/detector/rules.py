@@ -9,7 +9,7 @@ from sage_infer_contracts.detection import DetectionReport
 from sage_infer_contracts.devices import AcceleratorDescriptor, Figure
 
 from ...judging.rules import HELD, Check, Rule, Stated, broken, check
-from .edits import Beside, Column, Edits, Fail, Numbers, Unheard, Variable
+from .edits import Beside, Column, Edits, Fail, Numbers, Replace, Unheard, Variable
 from .figures import is_explained
 from .identities import as_known, no_new_names, nobody_new, still_itself, well_formed
 from .model import ACCELERATOR_CLASSES, DetectorModel
@@ -203,10 +203,10 @@ def invents_nothing(model: DetectorModel, step: DetectorStep) -> Iterable[Check]
         return
     if model.whole is None:
         return
-    yield from nobody_new(model.known, report, shown, edits)
-    if not all(edit.clean for edit in edits):
-        yield from no_new_names(model.known, report, shown, edits)
-    if not any(isinstance(edit, Numbers) for edit in edits):
+    yield from nobody_new(model, report, edits)
+    if model.is_compared(edits) and not all(edit.clean for edit in edits):
+        if not any(isinstance(edit, Replace) for edit in edits):
+            yield from no_new_names(model.known, report, shown, edits)
         most = model.known.most_memory_bytes
         for one in report.accelerators:
             says = (

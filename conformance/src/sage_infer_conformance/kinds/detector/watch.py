@@ -40,8 +40,8 @@ HEAVY = frozenset(
     }
 )
 """Frameworks and vendor SDKs that a detector's process must stay free of."""
-_MACHINE = ("/proc", "/sys", "/dev", "/etc", "/usr/local", "/opt", "/run", "/var", "/lib/modules", "/boot")
-_HARMLESS = ("/dev/null", "/dev/urandom", "/dev/random", "/dev/tty", "/etc/localtime", "/etc/mime.types")
+_MACHINE = ("/proc", "/sys", "/dev", "/etc", "/usr", "/opt", "/run", "/var", "/lib", "/bin", "/sbin", "/boot")
+_HARMLESS = ("/dev/null", "/dev/urandom", "/dev/random", "/dev/tty", "/etc/localtime", "/usr/share")
 _FILES = frozenset({"open", "os.listdir", "os.scandir"})
 _PROCESSES = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty"}

@@ -1,4 +1,4 @@
-"""Generates recordings of machines from the formats of /proc, sysfs, df and sysctl."""
+"""Recordings of machines, written from the formats of /proc, sysfs, df and sysctl; the detector is judged on them."""
 
 from __future__ import annotations
 
