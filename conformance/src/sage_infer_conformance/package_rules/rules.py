@@ -98,9 +98,11 @@ def _installable(facts: PackageFacts) -> set[str]:
 
 
 def _names_one(message: str, names: Iterable[str]) -> bool:
-    text = message.lower()
-    spelled = {form for name in names for form in (name.lower(), name.lower().replace("-", "_"))}
-    return _INSTALL.search(text) is not None or any(name in text for name in spelled)
+    spelled = {re.escape(form) for name in names for form in (name, name.replace("-", "_"))}
+    found = (
+        re.search(rf"(?<![\w-])({'|'.join(sorted(spelled))})", message, re.IGNORECASE) if spelled else None
+    )
+    return found is not None or _INSTALL.search(message) is not None
 
 
 def safe_to_start(_: object, facts: PackageFacts) -> Iterable[Check]:

@@ -12,7 +12,7 @@ _EVENTS = {
     "stranger": 2,
     "pin": 10,
     "unpin": 8,
-    "discard": 6,
+    "discard": 10,
     "victims": 18,
     "evict": 8,
 }
@@ -44,18 +44,24 @@ class Life:
             do(Touch(key=choices.one_of(list(model.blocks))))
         elif event == "stranger":
             do(Touch(key=choices.one_of(sorted(model.left) or ["never seen"])))
-        elif event == "pin":
-            do(Pin(key=choices.one_of(list(model.blocks))))
-        elif event == "unpin":
-            pinned = [key for key, block in model.blocks.items() if block.pins]
-            if pinned:
-                do(Unpin(key=choices.one_of(pinned)))
+        elif event in ("pin", "unpin"):
+            self._pin(event)
         elif event == "discard":
-            do(Discard(key=choices.one_of(model.leaves())))
+            do(Discard(key=self._leaving()))
         elif event == "evict":
             self._evict(choices.integer(1, 3))
         else:
             self._ask()
+
+    def _pin(self, event: str) -> None:
+        """Pin any block, now and then one that is pinned already; undo a pin of one that is."""
+        pinned = [key for key, block in self._model.blocks.items() if block.pins]
+        if event == "unpin":
+            if pinned:
+                self._play.do(Unpin(key=self._choices.one_of(pinned)))
+        else:
+            among = pinned if pinned and self._choices.chance(30) else list(self._model.blocks)
+            self._play.do(Pin(key=self._choices.one_of(among)))
 
     def _admit(self) -> None:
         model = self._model
@@ -84,6 +90,12 @@ class Life:
             return str(self._choices.one_of(list(blocks)))
         return "elsewhere" if self._choices.chance(5) else None
 
+    def _leaving(self) -> str:
+        """Name a leaf that leaves without being asked to, as when its memory fails; pinned ones leave, too."""
+        leaves = self._model.leaves()
+        pinned = [key for key in leaves if self._model.blocks[key].pins]
+        return str(self._choices.one_of(pinned if pinned and self._choices.chance(35) else leaves))
+
     def _evict(self, count: int) -> None:
         """Do what a full tier does: ask, and discard what was named, children first."""
         answer = self._play.do(Victims(count=count)).victims
@@ -97,7 +109,7 @@ class Life:
     def _ask(self) -> None:
         """Ask for a number near the edges: one, all that may go, one more than that."""
         free = len(self._model.evictable())
-        edges = [1, max(1, free // 2), max(1, free), free + 1]
+        edges = [1, max(1, free // 2), max(1, free), max(1, free), free + 1]
         self._play.do(Victims(count=self._choices.one_of(edges)))
 
 
