@@ -84,6 +84,8 @@ class BackendDriver:
         command = step.command
         if isinstance(command, (Open, Create)):
             return await self._open(step, command)
+        if self._backend is None and isinstance(command, Close):
+            return step  # there is none: it could not even be made
         if self._backend is None:
             raise RuntimeError("there is no instance; a history begins with 'open'")
         if isinstance(command, Serve):
@@ -110,6 +112,7 @@ class BackendDriver:
         self._settings = command.settings if isinstance(command, Open) else Settings()
         config = self._recipe.config(self._settings)
         self._possessions = closing.Possessions.now()
+        self._backend = None
         backend = cast(InferenceBackend, self._subject.create(config, BackendContext()))
         self._backend = backend
         if isinstance(command, Create):

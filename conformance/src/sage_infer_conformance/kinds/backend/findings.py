@@ -71,6 +71,8 @@ class Queue(FrozenModel):
 
     before: NonNegativeInt
     after: NonNegativeInt
+    tokens: NonNegativeInt = 0
+    """Tokens that the calls before it had delivered by then."""
 
 
 class Cancelled(FrozenModel):

@@ -69,7 +69,8 @@ class Serving:
         readings = await self._submit(call)
         await asyncio.sleep(0)
         for reading in readings:
-            reading.queue = Queue(before=before, after=max(0, self._unfinished() - len(readings)))
+            left = max(0, self._unfinished() - len(readings))
+            reading.queue = Queue(before=before, after=left, tokens=self._delivered())
         if any(reading.error is not None for reading in readings):
             return readings
         self._tasks += [asyncio.create_task(self._read(reading)) for reading in readings]
@@ -85,6 +86,9 @@ class Serving:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for reading in self.readings:
             reading.hung = reading.ended_at is None
+
+    def _delivered(self) -> int:
+        return sum(reading.tokens for reading in self.readings)
 
     def _unfinished(self) -> int:
         return sum(not reading.over for reading in self.readings)
@@ -149,7 +153,7 @@ class Serving:
 
     async def _produced(self, tokens: int) -> None:
         """Wait until so many tokens came, or nothing more will."""
-        while sum(reading.tokens for reading in self.readings) < tokens:
+        while self._delivered() < tokens:
             if all(task.done() for task in self._tasks):
                 return
             await self._movement()

@@ -180,19 +180,15 @@ def _nobody_starves(model: BackendModel, command: Serve, step: BackendStep) -> I
 def _short_ones_end(command: Serve, by_call: dict[str, Outcome]) -> Iterable[Check]:
     """Check that a short output among long ones, all of them seated, does not have to wait for their end."""
     for number, call in enumerate(command.calls):
-        long = [
-            by_call[other.name].ended_at
-            for other in command.calls[:number]
-            if (other.params.max_tokens or 0) >= _LONG_RATIO * (call.params.max_tokens or 1)
-            and other.name in by_call
-        ]
         mine = by_call.get(call.name)
-        ends = [at for at in long if at is not None]
-        if ends and mine is not None and mine.error is None:
+        if mine is None or mine.error is not None or mine.queue is None:
+            continue
+        enough = mine.queue.tokens + _LONG_RATIO * max(1, len(mine.tokens))
+        before = [by_call[other.name] for other in command.calls[:number] if other.name in by_call]
+        ends = [one.ended_at for one in before if one.ended_at is not None and len(one.tokens) >= enough]
+        if ends:
             in_time = mine.ended_at is not None and mine.ended_at < max(ends)
-            yield check(
-                in_time, f"{call.name} has {call.params.max_tokens} tokens and ended after all long ones"
-            )
+            yield check(in_time, f"{call.name} has {len(mine.tokens)} tokens and ended after all long ones")
 
 
 def capabilities_are_true(model: BackendModel, step: BackendStep) -> Iterable[Check]:

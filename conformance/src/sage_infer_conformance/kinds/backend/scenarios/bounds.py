@@ -90,7 +90,7 @@ def crowds(play: Play) -> None:
     """Many newcomers behind one long prompt, and a short output among long ones."""
     talk = Talk(play)
     if not talk.open(
-        Settings(max_sequence_length=160, max_batch_size=4, max_batched_tokens=48, max_waiting_requests=48)
+        Settings(max_sequence_length=288, max_batch_size=4, max_batched_tokens=48, max_waiting_requests=48)
     ):
         return
     choices = talk.choices
@@ -101,6 +101,6 @@ def crowds(play: Play) -> None:
         for number in range(24)
     ]
     talk.serve(*occupied, victim, *arrivals)
-    long = [talk.call(Prompt(text=choices.one_of(TEXTS), tokens=40 + 20 * n), greedy(48)) for n in range(3)]
+    long = [talk.call(Prompt(text=choices.one_of(TEXTS), tokens=40 + 20 * n), greedy(150)) for n in range(3)]
     talk.serve(*long, talk.call(Prompt(text=TEXTS[3], tokens=6), greedy(6), after=choices.integer(0, 12)))
     talk.close()
