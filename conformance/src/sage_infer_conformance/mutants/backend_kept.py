@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -222,3 +223,19 @@ class ReleaseLeaks(ReferenceBackend):
     async def release(self, state: DecodeState) -> None:
         self.ready()
         self.leases.take(state)
+
+
+@backend("IB-13", "between the check of a state and its use others are let in")
+class ChecksThenWaits(ReferenceBackend):
+    async def decode(self, state: DecodeState, *, request_id: str) -> DecodeResult:
+        lease = self.leases._leases.get(state.kv.lease)
+        if lease is None or not lease.sequence.matches(state) or lease.generation != state.kv.generation:
+            return await super().decode(state, request_id=request_id)
+        await asyncio.sleep(0)
+        if state.kv.lease in self.leases._leases:
+            return await super().decode(state, request_id=request_id)
+        again = sequence_of(state, self.limits.max_sequence_length)
+        again.request_id = again.group = request_id
+        stream = self.stream(self.ready(), again)
+        self.ready().add([again])
+        return DecodeResult(request_id, stream)

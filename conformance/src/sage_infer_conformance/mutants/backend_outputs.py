@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence as Many
+from collections.abc import Iterable, Sequence as Many
 
 import attrs
 
@@ -224,3 +224,35 @@ class LogprobOfBest(_Logprobs):
 class LogprobsAreLogits(_Logprobs):
     def told(self, before: list[TokenLogprob], one: TokenLogprob) -> TokenLogprob:
         return attrs.evolve(one, logprob=one.logprob + 9, top=tuple((t, v + 9) for t, v in one.top))
+
+
+@engine("IB-01", "a cancel in the middle of a prompt leaves blocks in the cache that were never computed")
+class CancelPoisonsCache(Engine):
+    def cancel(self, sequences: Iterable[Sequence]) -> None:
+        with self.changed:
+            doomed = list(sequences)
+            for sequence in doomed:
+                if sequence.table and not sequence.ended:
+                    self.pool.publish(sequence.table, sequence.tokens, len(sequence.tokens) - 1)
+        super().cancel(doomed)
+
+
+@engine(
+    "IB-01", "off by one: of a prompt of whole blocks that is cached, the last token is not computed again"
+)
+class SkipsTheLastToken(Engine):
+    def admit(self) -> None:
+        before = list(self.running)
+        super().admit()
+        for sequence in self.running:
+            if sequence not in before and sequence.computed and sequence.prompt_tokens % self.pool.page == 0:
+                blank = bytes(self.pool.schema.bytes_per_token)
+                self.pool.write(sequence.table, sequence.computed, blank)
+                sequence.computed += len(sequence.tokens) - 1 - sequence.computed
+
+
+@engine("IB-11", "log-probabilities are a token late")
+class LateLogprobs(_Logprobs):
+    def told(self, before: list[TokenLogprob], one: TokenLogprob) -> TokenLogprob:
+        late, self.last = getattr(self, "last", one), one
+        return attrs.evolve(late, token_id=one.token_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence as Many
 
 import attrs
 
-from sage_infer_contracts.backend import Prompt
+from sage_infer_contracts.backend import BackendStats, Prompt
 from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.engines.live import LiveRequests
 from sage_infer_contracts.errors import Unsupported
@@ -232,3 +232,27 @@ class NoEffect(ReferenceBackend):
     ) -> Sequence:
         plain = params.model_copy(update={"min_tokens": 0, "logit_bias": None})
         return super().sequence(name, group, prompt, plain, index)
+
+
+@engine("IB-03", "of a prompt only the last tokens are read, and all are counted")
+class ReadsOnlyTheEnd(Engine):
+    def compute(self, sequence: Sequence, position: int) -> None:
+        own = sequence.tokens[position]
+        if position < sequence.prompt_tokens - 24:
+            sequence.tokens[position] = 1
+        super().compute(sequence, position)
+        sequence.tokens[position] = own
+
+
+@engine("IB-04", "what was cancelled counts as running for ever")
+class GaugeStays(Engine):
+    ghosts = 0
+
+    def cancel(self, sequences: Iterable[Sequence]) -> None:
+        doomed = list(sequences)
+        self.ghosts += sum(sequence in self.running for sequence in doomed)
+        super().cancel(doomed)
+
+    def stats(self) -> BackendStats:
+        found = super().stats()
+        return found.model_copy(update={"running": found.running + self.ghosts})

@@ -27,6 +27,7 @@ from .steps import (
     BackendStep,
     CancelParked,
     Close,
+    Contend,
     Create,
     Decode,
     Expire,
@@ -173,6 +174,9 @@ class BackendDriver:
         elif isinstance(command, Decode):
             found = await self._decode(step, backend, command)
             after = await settled(backend, before, held=max(self._idle_held, before.blocks_held - 1))
+        elif isinstance(command, Contend):
+            found = await self._contend(step, backend, command)
+            after = await settled(backend, before, held=max(self._idle_held, before.blocks_held - 1))
         elif isinstance(command, HandOver):
             found = await self._hand_over(step, backend, command)
             after = await settled(backend, before, held=max(self._idle_held, before.blocks_held - 1))
@@ -187,7 +191,7 @@ class BackendDriver:
             )
         elif isinstance(command, CancelParked):
             found = step.model_copy(update={"said": await within(backend.cancel(command.request))})
-            after = await settled(backend, before, held=self._idle_held)
+            after = await settled(backend, before, held=self._idle_held if found.said else None)
         else:
             assert isinstance(command, Expire)
             state = self._states[command.state].state
@@ -217,6 +221,17 @@ class BackendDriver:
         outcome = parked.outcome_of(name, state, deltas)
         computed = (await backend.stats()).computed_tokens - before
         return step.model_copy(update={"outcomes": (outcome,), "decode_computed": computed})
+
+    async def _contend(self, step: BackendStep, backend: InferenceBackend, command: Contend) -> BackendStep:
+        state = self._state(command.state, None)
+        calls = [within(backend.decode(state, request_id=f"{command.state}-{name}")) for name in "ab"]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        errors = [Raised.of(result) for result in results if isinstance(result, BaseException)]
+        for result in results:
+            if not isinstance(result, BaseException):
+                await parked.collect(result.stream)
+        error = errors[0] if errors else None
+        return step.model_copy(update={"winners": len(results) - len(errors), "error": error})
 
     async def _take_over(
         self, step: BackendStep, backend: InferenceBackend, command: TakeOver

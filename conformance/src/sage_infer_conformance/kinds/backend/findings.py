@@ -152,6 +152,9 @@ class Timing(FrozenModel):
     short_s: float
     """The same for fresh prompts as short as what is left to compute of the repeated ones."""
 
+    decode_s: float | None = None
+    """From the call of decode to the second token of a fresh prompt; None where prefill is not separate."""
+
     prompt_tokens: int
     reused_tokens: int
     """Smallest report of the repetitions."""

@@ -20,6 +20,7 @@ DRAWS = 40
 """At the temperature epsilon, of two tokens that are epsilon apart the second one is drawn with probability 0.27, and
 missed 40 times in a row with 4e-6; tokens ten epsilon apart give it 5e-5 a draw."""
 _SHORT_TOKENS = 16
+_DECODES = 2
 _numbers = itertools.count()
 
 
@@ -67,17 +68,41 @@ async def time_reuse(
             seconds, found = await _timed(backend, ids)
             warm.append(seconds)
             reused.append(found)
-    short = [
-        (await _timed(backend, await prompts.ids(Prompt(text=f"{n + 71} {text}", tokens=_SHORT_TOKENS))))[0]
-        for n in range(rounds)
-    ]
+    short: list[float] = []
+    for number in range(rounds):
+        short.append(
+            (
+                await _timed(
+                    backend, await prompts.ids(Prompt(text=f"{number + 71} {text}", tokens=_SHORT_TOKENS))
+                )
+            )[0]
+        )
     return Timing(
-        short_s=min(short),
         cold_s=min(cold),
         warm_s=min(warm),
+        short_s=min(short),
+        decode_s=await _decoding_s(backend, prompts, f"41 {text} 41.", tokens),
         prompt_tokens=tokens,
         reused_tokens=min(reused),
     )
+
+
+async def _decoding_s(backend: InferenceBackend, prompts: Prompts, text: str, tokens: int) -> float | None:
+    """Return the best time from the call of decode to its first token."""
+    if Capability.BACKEND_SPLIT_PREFILL not in backend.capabilities:
+        return None
+    params = SamplingParams(max_tokens=3, temperature=0.0, ignore_eos=True)
+    found: list[float] = []
+    for number in range(_DECODES):
+        ids = await prompts.ids(Prompt(text=f"{number}{text}", tokens=tokens))
+        prefilled = await within(backend.prefill([ids], request_id=f"timed-{next(_numbers)}", params=params))
+        began = time.perf_counter()
+        for state in prefilled.states:
+            result = await within(backend.decode(state, request_id=f"timed-{next(_numbers)}"))
+            await within(anext(result.stream))
+            found.append(time.perf_counter() - began)
+            await within(result.stream.collect())
+    return min(found, default=None)
 
 
 async def _timed(backend: InferenceBackend, ids: tuple[int, ...]) -> tuple[float, int]:

@@ -16,6 +16,7 @@ from .steps import (
     BackendStep,
     CancelParked,
     Close,
+    Contend,
     Decode,
     Expire,
     HandOver,
@@ -117,7 +118,7 @@ class BackendModel:
                 self.weights = f"w{command.profile.weight_bits}"
             else:
                 self.refused_profiles += 1
-        elif isinstance(command, (Close, Prefill, Decode, Release, HandOver, CancelParked, Expire)):
+        elif isinstance(command, (Close, Prefill, Decode, Contend, Release, HandOver, CancelParked, Expire)):
             self._states(command, step)
 
     def _open(self, step: BackendStep) -> None:
@@ -192,7 +193,7 @@ class BackendModel:
             self._set(lambda _, state: state.fate == "parked", "expired")
         elif (
             isinstance(command, (Decode, Release)) and command.forged is None and step.error is None
-        ) or isinstance(command, HandOver):
+        ) or isinstance(command, (HandOver, Contend)):
             self._set(lambda name, _: name == command.state, "used")
 
     def _set(self, which: Callable[[str, State], bool], fate: Fate) -> None:

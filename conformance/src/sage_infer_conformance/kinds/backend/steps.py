@@ -74,6 +74,17 @@ class Decode(Command):
         return f"decode {self.state}" + (f" with another {self.forged}" if self.forged else "")
 
 
+class Contend(Command):
+    """Decode one state twice at the same time."""
+
+    op: Literal["contend"] = "contend"
+    state: str
+
+    def story(self) -> str:
+        """Name the state."""
+        return f"decode {self.state} twice at the same time"
+
+
 class Release(Command):
     """Give a state back, or a forgery of it."""
 
@@ -185,7 +196,7 @@ class Close(Command):
 
 
 BackendCommand = Annotated[
-    Create | Open | Serve | Prefill | Decode | Release | CancelParked | Expire | HandOver | TakeOver | ShowTie
+    Create | Open | Serve | Prefill | Decode | Contend | Release | CancelParked | Expire | HandOver | TakeOver | ShowTie
     | TimeReuse | Quantise | Close,
     Field(discriminator="op"),
 ]  # fmt: skip
@@ -210,6 +221,9 @@ class BackendStep(Step):
 
     decode_computed: int | None = None
     """Prompt tokens computed while states were decoded, where nothing else ran."""
+
+    winners: int | None = None
+    """How many of several decodes of one state were accepted."""
 
     said: bool | None = None
     bytes_written: int | None = None

@@ -12,7 +12,7 @@ from ..comparing import Pair, pairs_of
 from ..expectation import expected_end
 from ..findings import Outcome, Timing
 from ..model import BackendModel
-from ..steps import BackendStep, Decode, Expire, HandOver, Open, Prefill, Release, Serve
+from ..steps import BackendStep, Contend, Decode, Expire, HandOver, Open, Prefill, Release, Serve
 from .outputs import near_ties, seeded
 
 _SPLIT = Capability.BACKEND_SPLIT_PREFILL
@@ -37,6 +37,8 @@ def split_gives_the_same(model: BackendModel, step: BackendStep) -> Iterable[Che
     again = step.decode_computed
     if again is not None and step.error is None and any(outcome.began for outcome in step.outcomes):
         yield check(again == 0, f"decode computed {again} prompt tokens again")
+    if step.timing is not None:
+        yield from _decode_goes_on(step.timing)
     if isinstance(step.command, (Decode, HandOver)) and step.error is not None and _good(model, step):
         refused = step.error.code == "unsupported" and not _declares(model, step)
         damaged = isinstance(step.command, HandOver) and step.command.damage is not None
@@ -229,11 +231,27 @@ def _counted(step: BackendStep) -> Iterable[Check]:
         yield check(told == counted, f"requests tell of {told} tokens {name}, the counter of {counted}")
 
 
+def _computing_s(timing: Timing) -> float | None:
+    """Return the time that the long prompt takes more than a short one; None if it cannot be told from noise."""
+    computing = timing.cold_s - timing.short_s
+    return computing if computing >= max(_MEASURABLE_S, timing.short_s) else None
+
+
+def _decode_goes_on(timing: Timing) -> Iterable[Check]:
+    """Check by the clock that decode does not compute its prompt again."""
+    computing, decode_s = _computing_s(timing), timing.decode_s
+    if computing is not None and decode_s is not None:
+        says = (
+            f"decode takes {decode_s * 1000:.1f} ms to its first token, prefill {timing.cold_s * 1000:.1f} ms"
+        )
+        yield check(decode_s <= timing.short_s + computing / 2 + _JITTER_S, says)
+
+
 def _saves_time(timing: Timing) -> Iterable[Check]:
     """Check the second witness: what was not computed takes no time."""
-    computing = timing.cold_s - timing.short_s
+    computing = _computing_s(timing)
     share = timing.reused_tokens / timing.prompt_tokens
-    if share < 0.5 or computing < max(_MEASURABLE_S, timing.short_s):
+    if share < 0.5 or computing is None:
         return
     allowed = timing.short_s + computing * (1 - share / 2) + _JITTER_S
     says = (
@@ -253,6 +271,11 @@ def states_are_used_once(model: BackendModel, step: BackendStep) -> Iterable[Che
     if isinstance(command, Expire) and step.after is not None:
         held = step.after.blocks_held - model.baseline_held
         yield check(held <= 0, f"{held} blocks are still held after the lease ended")
+    if isinstance(command, Contend) and step.winners is not None:
+        refused = error is None or error.code == "invalid_request"
+        yield check(
+            step.winners == 1 and refused, f"of two decodes at once {step.winners} are accepted, {error}"
+        )
     if not isinstance(command, (Decode, Release)):
         return
     state = model.states.get(command.state)

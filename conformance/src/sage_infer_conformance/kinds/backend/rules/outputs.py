@@ -142,6 +142,9 @@ def streams_are_whole(_: BackendModel, step: BackendStep) -> Iterable[Check]:
             yield check(right, f"{call.story()} gives streams {found}, not {names}")
         for outcome in mine:
             yield from _whole(outcome)
+            limit, count = call.params.max_tokens, len(outcome.tokens)
+            if outcome.finish == "length" and limit is not None:
+                yield check(count >= limit, f"{outcome.stream}: {limit} tokens were due and {count} came")
 
 
 def _whole(outcome: Outcome) -> Iterable[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 
 from sage_infer_contracts.capabilities import Capability
 
@@ -14,6 +15,7 @@ from ..model import BackendModel
 from ..steps import (
     BackendStep,
     CancelParked,
+    Contend,
     Decode,
     HandOver,
     Open,
@@ -32,6 +34,9 @@ _MANY = 16
 _STARVED_SHARE = 0.9
 """Who is overtaken by this share of at least so many later arrivals starves."""
 _LONG_RATIO = 8
+_TELLING_TOKENS = 3
+_ALIKE = 1e-6
+"""Log-probabilities of so many tokens that differ by less than this were computed from the same tokens."""
 
 
 def limits_are_enforced(model: BackendModel, step: BackendStep) -> Iterable[Check]:
@@ -49,6 +54,7 @@ def limits_are_enforced(model: BackendModel, step: BackendStep) -> Iterable[Chec
         refused += bool(mine and mine[0].error is not None and not mine[0].began)
         if not any(_undeclared(model, call)):
             yield from _within_limits(model, call, mine)
+    yield from _reads_whole_prompts(step)
     if refused == len(command.calls) and step.before is not None and step.after is not None:
         done = step.after.computed_tokens - step.before.computed_tokens
         yield check(done == 0, f"{done} prompt tokens were computed for calls that were all refused")
@@ -87,6 +93,18 @@ def _served(outcome: Outcome) -> Iterable[Check]:
         yield check(said == whole, f"{outcome.stream}: the prompt has {whole} tokens and {said} were used")
 
 
+def _reads_whole_prompts(step: BackendStep) -> Iterable[Check]:
+    """Check that prompts of one length which differ do not give the very same log-probabilities."""
+    told = [outcome for outcome in step.outcomes if len(outcome.logprobs) >= _TELLING_TOKENS]
+    for one, other in combinations(told, 2):
+        if one.prompt_ids == other.prompt_ids or len(one.prompt_ids) != len(other.prompt_ids):
+            continue
+        pairs = zip(one.logprobs, other.logprobs, strict=False)
+        same = all(a.token == b.token and abs(a.logprob - b.logprob) < _ALIKE for a, b in pairs)
+        says = f"{one.stream} and {other.stream} have different prompts and the very same log-probabilities"
+        yield check(not same, says)
+
+
 def _refused_naming(call: Call, outcome: Outcome, limit: str) -> Check:
     error = outcome.error
     if error is None or outcome.began:
@@ -109,12 +127,13 @@ def cancelled_and_freed(model: BackendModel, step: BackendStep) -> Iterable[Chec
         if outcome.cancelled is not None and not outcome.cancelled.had_ended:
             yield from _cancelled(outcome, outcome.cancelled)
     if isinstance(command, CancelParked):
-        yield check(
-            after.blocks_held <= model.baseline_held, f"{after.blocks_held} blocks are held after the cancel"
-        )
+        held = after.blocks_held
+        yield check(not step.said or held <= model.baseline_held, f"{held} blocks are held after the cancel")
     elif step.error is None:
         lost = after.blocks_held - before.blocks_held
         yield check(lost <= 0, f"{lost} blocks more are held after everything ended")
+        left = after.running + after.waiting
+        yield check(left == 0, f"{left} sequences run or wait after everything ended")
         gone = before.blocks_free - after.blocks_free
         yield check(gone <= 0 or lost < 0, f"{gone} blocks less are free after everything ended")
 
@@ -224,7 +243,7 @@ def capabilities_are_true(model: BackendModel, step: BackendStep) -> Iterable[Ch
 
 
 def _needed(command: object) -> Capability | None:
-    if isinstance(command, (Prefill, Decode, Release)):
+    if isinstance(command, (Prefill, Decode, Contend, Release)):
         return Capability.BACKEND_SPLIT_PREFILL
     if isinstance(command, HandOver):
         return Capability.BACKEND_KV_EXPORT

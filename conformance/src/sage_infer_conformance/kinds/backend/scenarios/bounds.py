@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sage_infer_contracts.capabilities import Capability
+
 from ...suite import Play
 from ..asks import Cancel, Prompt, Settings
 from ..steps import BackendStep, CancelParked, Decode, Prefill
@@ -20,7 +22,7 @@ def limits(play: Play) -> None:
     assert about is not None
     longest, text = about.max_sequence_length, talk.choices.one_of(TEXTS)
     for prompt_tokens, max_tokens in (
-        (longest - 5, 5), (longest - 1, 1), (3, longest - 3), (longest - 4, None),
+        (longest - 5, 5), (longest - 1, 1), (3, longest - 3), (longest - 4, None), (longest - 24, None),
         (longest // 2, longest - longest // 2),
     ):  # fmt: skip
         talk.serve(talk.call(Prompt(text=text, tokens=prompt_tokens), greedy(max_tokens)))
@@ -32,6 +34,11 @@ def limits(play: Play) -> None:
         (3, longest - 2),
     ):
         talk.serve(talk.call(Prompt(text=text, tokens=prompt_tokens), greedy(max_tokens)))
+    if Capability.BACKEND_LOGPROBS in talk.model.capabilities:
+        heads = [
+            Prompt(text=text, tokens=longest - 4, head=head, head_tokens=4) for head in (TEXTS[1], TEXTS[3])
+        ]
+        talk.serve(*(talk.call(prompt, greedy(4, logprobs=1)) for prompt in heads))
     short, too_long = Prompt(text=text, tokens=6), Prompt(text=text, tokens=longest + 1)
     talk.serve(talk.call([short, too_long, short], greedy(4)))
     _queue(talk, about.max_live, short, longest)
@@ -79,6 +86,7 @@ def cancels(play: Play) -> None:
         Prefill(name="p", prompts=(short, Prompt(text=TEXTS[0], tokens=21)), params=greedy(30))
     )
     if step.error is None:
+        play.do(CancelParked(request="nobody"))
         play.do(CancelParked(request="p"))
         play.do(CancelParked(request="p"))
         for state in step.states:

@@ -9,7 +9,7 @@ from sage_infer_contracts.capabilities import Capability
 from ...suite import Play
 from ..asks import Prompt, Settings
 from ..findings import Damage, Part
-from ..steps import BackendStep, Decode, Expire, HandOver, Prefill, Release, TimeReuse
+from ..steps import BackendStep, Contend, Decode, Expire, HandOver, Prefill, Release, TimeReuse
 from .talk import TEXTS, Talk, drawn_with, greedy
 
 _PARTS: tuple[Part, ...] = ("instance", "generation", "lease", "prompt", "output", "params")
@@ -83,6 +83,9 @@ def _once(talk: Talk) -> None:
         play.do(Decode(state=state))
         if choices.chance(40):
             play.do(Release(state=state))
+    for state in _park(talk, "c", [choices.integer(5, 40)]):
+        play.do(Contend(state=state))
+        play.do(Decode(state=state))
     for state in _park(talk, "b", [33, 12, 8]):
         play.do(Release(state=state, forged="generation"))
         play.do(Release(state=state))
@@ -129,6 +132,11 @@ def reuse(play: Play) -> None:
     choices = talk.choices
     base = choices.one_of(TEXTS)
     play.do(TimeReuse(text=base, tokens=640, rounds=3))
+    schema = talk.model.about.schema_ if talk.model.about is not None else None
+    page_size = min(schema.page_size, 64) if schema is not None else 16
+    whole = Prompt(text=f"whole blocks of {base}", tokens=page_size * choices.integer(2, 4))
+    for _ in range(2):
+        talk.serve(talk.call(whole, greedy(6)))
     for number in range(3):
         shared = Prompt(text=f"{number} {base}", tokens=choices.integer(30, 200))
         talk.serve(talk.call(shared, greedy(2)))

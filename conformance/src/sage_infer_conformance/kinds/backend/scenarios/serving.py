@@ -60,7 +60,8 @@ def _stopping(talk: Talk, prompt: Prompt) -> SamplingParams:
         return greedy(4)
     sort = choices.weighted({"string": 5, "token": 3, "length": 1})
     if sort == "token":
-        return greedy(stop_token_ids=(free.tokens[choices.integer(0, len(free.tokens) - 2)],))
+        token = free.tokens[choices.integer(0, len(free.tokens) - 2)]
+        return greedy(stop_token_ids=(token,), ignore_eos=choices.chance(70))
     ends = [0]
     for delta in free.deltas[:-1]:
         ends.append(ends[-1] + len(delta.text))
@@ -68,7 +69,8 @@ def _stopping(talk: Talk, prompt: Prompt) -> SamplingParams:
     stop = free.text[begin : begin + choices.integer(1, 5)]
     if sort == "length" or not stop or "\ufffd" in stop:
         return greedy(choices.integer(1, FREE_TOKENS - 1))
-    return greedy(stop=(stop, "no such text"))
+    stops = (stop, "no such text") if choices.chance(50) else ("no such text", "nor this", stop)
+    return greedy(stop=stops, ignore_eos=choices.chance(70))
 
 
 def requests(play: Play) -> None:
@@ -153,6 +155,8 @@ def shapes(play: Play) -> None:
     tokens = talk.choices.integer(8, 24)
     chunked = Settings(max_sequence_length=length, max_batch_size=4, max_batched_tokens=tokens)
     if talk.open(chunked, firmly=True):
+        for prompt in prompts:
+            talk.serve(talk.call(prompt, greedy(), cancel=Cancel(after_tokens=0)))
         talk.serve(*(talk.call(prompt, greedy()) for prompt in prompts))
         talk.serve(*_crowd(talk, prompts, drawing, 5))
         talk.close()
