@@ -22,16 +22,25 @@ def _keys() -> Iterator[ContentKey]:
     return (ContentKey(number.to_bytes(32, "big")) for number in itertools.count(1))
 
 
-def _fill(policy: EvictionPolicy, count: int, keys: Iterator[ContentKey], chained: bool) -> list[BlockInfo]:
-    """Admit ``count`` blocks, flat or in chains of eight, and return them in order."""
+def _fill(policy: EvictionPolicy, count: int, keys: Iterator[ContentKey], shape: str) -> list[BlockInfo]:
+    """Admit ``count`` blocks and return them in order: flat, in chains, or all parents before their children."""
     blocks: list[BlockInfo] = []
     for number in range(count):
-        depth = number % _CHAIN if chained else 0
-        parent = blocks[-1].key if depth else None
-        block = BlockInfo(key=next(keys), size_bytes=4096, depth=depth, parent=parent, tokens=16)
+        above: BlockInfo | None = None
+        if shape == "chains" and number % _CHAIN:
+            above = blocks[-1]
+        elif shape == "parents" and number >= count // 2:
+            above = blocks[number - count // 2]
+        block = _block(next(keys), above)
         policy.admit(block)
         blocks.append(block)
     return blocks
+
+
+def _block(key: ContentKey, above: BlockInfo | None = None) -> BlockInfo:
+    if above is None:
+        return BlockInfo(key=key, size_bytes=4096, depth=0, tokens=16)
+    return BlockInfo(key=key, size_bytes=4096, depth=above.depth + 1, parent=above.key, tokens=16)
 
 
 def _timed(work: Callable[[], None]) -> float:
@@ -47,7 +56,7 @@ def _turnover(policy: EvictionPolicy, keys: Iterator[ContentKey], events: int) -
         for _ in range(events):
             for key in policy.victims(1) or ():
                 policy.discard(key)
-                policy.admit(BlockInfo(key=next(keys), size_bytes=4096, depth=0))
+                policy.admit(_block(next(keys)))
 
     return work
 
@@ -73,7 +82,7 @@ def _uses(policy: EvictionPolicy, names: list[ContentKey]) -> dict[str, Callable
 def _costs_at(make: Make, capacity: int, shape: str, events: int) -> dict[str, float]:
     """Return microseconds per event, the best of several rounds, at ``capacity`` blocks."""
     policy, keys = make(capacity), _keys()
-    blocks = _fill(policy, capacity, keys, chained=shape == "chains")
+    blocks = _fill(policy, capacity, keys, shape)
     if shape == "pinned":
         pinned = capacity * 3 // 4
         for block in blocks[:pinned]:
@@ -103,7 +112,7 @@ def state_bytes(make: Make, work: str, capacity: int, rounds: int) -> tuple[int,
     try:
         before, _ = tracemalloc.get_traced_memory()
         policy, keys = make(capacity), _keys()
-        blocks = _fill(policy, capacity, keys, chained=work != "churn")
+        blocks = _fill(policy, capacity, keys, "chains")
         one_round = _ROUNDS[work]
         sizes: list[int] = []
         for _ in range(rounds):
@@ -116,16 +125,18 @@ def state_bytes(make: Make, work: str, capacity: int, rounds: int) -> tuple[int,
 
 
 def _churn(policy: EvictionPolicy, blocks: list[BlockInfo], keys: Iterator[ContentKey]) -> None:
-    """Replace every block four times; what is new is used, what was never there is named."""
+    """Replace every block four times, by chains; what is new is used, what was never there is named."""
+    last: BlockInfo | None = None
     for _ in range(4 * len(blocks)):
         for victim in policy.victims(1) or ():
             policy.pin(victim)
             policy.unpin(victim)
             policy.discard(victim)
             policy.touch(victim)
-            fresh = next(keys)
-            policy.admit(BlockInfo(key=fresh, size_bytes=4096, depth=0))
-            policy.touch(fresh)
+            keeps = last is not None and last.key != victim and last.depth < _CHAIN
+            last = _block(next(keys), last if keeps else None)
+            policy.admit(last)
+            policy.touch(last.key)
         policy.touch(next(keys))
 
 

@@ -143,8 +143,8 @@ def repeat(play: Play) -> None:
 
 
 def costs(play: Play) -> None:
-    """Time events at two sizes, in three shapes."""
-    for shape in ("flat", "chains", "pinned"):
+    """Time events at two sizes, in four shapes."""
+    for shape in ("flat", "chains", "parents", "pinned"):
         play.do(MeasureCost(capacities=(512, 8192), shape=shape, events=128))
 
 

@@ -115,7 +115,7 @@ class MeasureCost(Command):
 
     op: Literal["measure_cost"] = "measure_cost"
     capacities: tuple[PositiveInt, PositiveInt]
-    shape: Literal["flat", "chains", "pinned"]
+    shape: Literal["flat", "chains", "parents", "pinned"]
     events: PositiveInt
 
     def story(self) -> str:
