@@ -64,7 +64,7 @@ def read_claim(file: Path) -> Certificate | ConformanceReport:
 def order_of(claim: Certificate | ConformanceReport, subject: str | None = None) -> Order:
     """Return the order that leads to the same run; raises ``InvalidRequest`` where nothing does."""
     if claim.profile.mode != "certify":
-        says = f"mode {claim.profile.mode} ends by the clock, so its counts cannot be compared; certify, and verify that"
+        says = f"mode {claim.profile.mode} ends by the clock, so its counts cannot be compared; verify a certificate"
         raise InvalidRequest(says, param="file")
     name = FullName.read(subject or claim.subject.name)
     return Order(

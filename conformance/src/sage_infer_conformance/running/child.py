@@ -170,7 +170,7 @@ def facts_of(name: str, found: Found) -> SubjectFacts:
     """Describe the subject without creating it."""
     distribution = found.distribution
     return SubjectFacts(
-        name=name,
+        name=str(attrs.evolve(FullName.read(name), kind=None)),
         kind=found.subject.kind,
         target=found.target,
         distribution=distribution.name if distribution else None,
