@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from sage_infer_conformance.judging.package import PACKAGE_RULES
 from sage_infer_conformance.mutants.installed import POLICY, Package, library
 from sage_infer_conformance.mutants.package import MUTANTS, PackageMutant
 from sage_infer_conformance.package_rules.rules import INSTALLED_RULES
 from sage_infer_conformance.running.session import Order, run
 from sage_infer_contracts.certification import ClauseResult
 
-CLAUSES = {*(rule.clause for rule in INSTALLED_RULES), "PK-05"}
+CLAUSES = {rule.clause for rule in (*INSTALLED_RULES, *PACKAGE_RULES)}
 Judge = Callable[[str], dict[str, ClauseResult]]
 
 

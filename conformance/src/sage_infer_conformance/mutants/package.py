@@ -52,6 +52,14 @@ def _window(arguments: str) -> dict[str, str]:
     }
 
 
+def _method(header: str, *lines: str, before: str = "") -> dict[str, str]:
+    """Return the sample's module with a method that works as it did and does ``lines``, too."""
+    name, _, arguments = header.partition("(self, ")
+    body = "\n".join(f"        {line}" for line in lines)
+    method = f"\n    def {header}:\n{body}\n        return super().{name}({arguments}\n"
+    return {"sage_sample/plugin.py": f"{before}\n{POLICY}{method}"}
+
+
 _TESTED = f"{_ENTRY}[sage_infer.tested.v1]\nvllm = sage_sample.versions:TESTED\n"
 _WORKER = """\
 import queue, threading
@@ -66,6 +74,7 @@ def ask():
     done.wait()
 """
 _FORKS = "import multiprocessing\nmultiprocessing.set_start_method('fork', force=True)"
+_STARTS_A_THREAD = "Thread(target=Event().wait, daemon=True).start()"
 _BORROWED = """\
 from importlib.metadata import entry_points
 def make(capacity_blocks):
@@ -149,6 +158,30 @@ MUTANTS: tuple[PackageMutant, ...] = (
         (Package(requires=_RUNTIME, modules=_policy(before="import acme_sdk")), library("acme-sdk", "2.1")),
     ),
     PackageMutant(
+        "StrangersAreKeyErrors", "PK-04", "a use of a block that it does not know escapes as a KeyError",
+        (Package(modules=_method("touch(self, key)", "self.nodes[key]")),),
+    ),
+    PackageMutant(
+        "EndsTheProcess", "PK-04", "gives up on the whole process when it cannot go on",
+        (
+            Package(
+                modules=_method(
+                    "unpin(self, key)",
+                    "if self.nodes[key].pins > 1:", "    os._exit(1)",
+                    before="import os",
+                )
+            ),
+        ),
+    ),
+    PackageMutant(
+        "LeavesThreads", "PK-05", "starts a thread for each policy and never ends it",
+        (Package(modules=_policy(_STARTS_A_THREAD, before="from threading import Event, Thread")),),
+    ),
+    PackageMutant(
+        "LeavesFiles", "PK-05", "opens a journal and does not close it",
+        (Package(modules=_policy("JOURNALS.append(open('/dev/null', 'a'))", before="JOURNALS = []")),),
+    ),
+    PackageMutant(
         "ThreadAtImport", "PK-05", "starts a thread when imported, which a fork-server's children do not have",
         (Package(modules=_policy("ask()", before=_WORKER)),),
     ),
@@ -200,6 +233,22 @@ MUTANTS: tuple[PackageMutant, ...] = (
             Package(
                 entries=f"{_ENTRY}[sage_infer.conformance.v1]\nsample = sage_sample.plugin:subject\n",
                 modules={"sage_sample/plugin.py": POLICY + _SUBJECT},
+            ),
+        ),
+    ),
+    PackageMutant(
+        "PrintsEveryBlock", "PK-08", "prints what it holds at every admission",
+        (Package(modules=_method("admit(self, block)", "print(sorted(self.nodes), block)")),),
+    ),
+    PackageMutant(
+        "LogsEveryQuestion", "PK-08", "writes a page to its log at every question",
+        (
+            Package(
+                modules=_method(
+                    "victims(self, count)",
+                    "sys.stderr.write(f'{count} wanted: ' + 4000 * '.' + chr(10))",
+                    before="import sys",
+                )
             ),
         ),
     ),
