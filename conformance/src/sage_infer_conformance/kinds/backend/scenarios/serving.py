@@ -60,8 +60,7 @@ def _stopping(talk: Talk, prompt: Prompt) -> SamplingParams:
         return greedy(4)
     sort = choices.weighted({"string": 5, "token": 3, "length": 1})
     if sort == "token":
-        token = free.tokens[choices.integer(0, len(free.tokens) - 2)]
-        return greedy(stop_token_ids=(token,), ignore_eos=choices.chance(70))
+        return _stop_token(talk, prompt, choices.integer(0, len(free.tokens) - 2))
     ends = [0]
     for delta in free.deltas[:-1]:
         ends.append(ends[-1] + len(delta.text))
@@ -71,6 +70,14 @@ def _stopping(talk: Talk, prompt: Prompt) -> SamplingParams:
         return greedy(choices.integer(1, FREE_TOKENS - 1))
     stops = (stop, "no such text") if choices.chance(50) else ("no such text", "nor this", stop)
     return greedy(stop=stops, ignore_eos=choices.chance(70))
+
+
+def _stop_token(talk: Talk, prompt: Prompt, at: int) -> SamplingParams:
+    """Return parameters that stop at the ``at``-th token of the output that is known, or where it came before."""
+    free = talk.model.free.get(talk.model.greedy_key(prompt, greedy()))
+    if free is None or at >= len(free.tokens):
+        return greedy(2)
+    return greedy(stop_token_ids=(free.tokens[at],), ignore_eos=talk.choices.chance(70))
 
 
 def requests(play: Play) -> None:
@@ -84,6 +91,7 @@ def requests(play: Play) -> None:
     for prompt in chats:
         talk.serve(talk.call(prompt, greedy()))
     talk.serve(*(talk.call(prompt, greedy(ignore_eos=False)) for prompt in (*prompts, *chats)))
+    talk.serve(*(talk.call(prompt, _stop_token(talk, prompt, at)) for prompt in prompts for at in (0, 1)))
     for prompt in prompts:
         talk.serve(talk.call(prompt, _stopping(talk, prompt)))
         talk.serve(*(talk.call(prompt, _stopping(talk, prompt)) for _ in range(3)))
