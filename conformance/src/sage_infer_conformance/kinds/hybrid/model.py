@@ -94,7 +94,7 @@ class HybridModel:
             return
         if isinstance(request, EmbedTexts):
             self._learn_vector(names[0], request, answer)
-        elif answer.tokens is not None:
+        elif not answer.pending:
             self.outputs.setdefault((names[0], request.kind, request.prompt, request.max_tokens), answer)
 
     def _learn_vector(self, name: str, request: EmbedTexts, answer: Answer) -> None:

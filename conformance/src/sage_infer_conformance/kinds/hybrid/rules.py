@@ -131,6 +131,6 @@ RULES = (
     Rule("HB-01", "sampled", 200, both_contracts),
     Rule("HB-02", "sampled", 150, within_budget),
     Rule("HB-03", "sampled", 40, never_lost),
-    Rule("HB-04", "sampled", 20, unknown_refused),
+    Rule("HB-04", "sampled", 15, unknown_refused),
 )
 STATED: tuple[Stated, ...] = ()
