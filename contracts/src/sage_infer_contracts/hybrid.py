@@ -13,7 +13,13 @@ from .streams import TokenStream
 
 
 class HybridInferenceBackend(Protocol):
-    """Several models behind one object. HB-01: per model, both contracts MUST hold at once."""
+    """Several models behind one object. HB-01: per model, both contracts MUST hold at once.
+
+    Requests run on one event loop. :meth:`load_model` and :meth:`unload_model` may block, and may be called from
+    other threads while requests run; either may return while the status is ``loading`` or ``draining``. Without
+    ``hybrid.model_lifecycle`` both MUST raise ``Unsupported``. Implementations may have ``start`` and ``close``, plain
+    or asynchronous; whoever makes one calls them where they are.
+    """
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -46,12 +52,18 @@ class HybridInferenceBackend(Protocol):
     def load_model(self, model: ModelDescriptor) -> None:
         """Load a model. HB-02: the budget MUST never be exceeded, by the process's real memory.
 
-        Raises ``CapacityExceeded`` with the arithmetic before any work when it cannot fit.
+        Raises ``CapacityExceeded`` with the arithmetic before any work when it cannot fit. What fitted an empty
+        instance once fits it again. :meth:`get_model_status` and :meth:`get_hybrid_capability` MUST NOT tell of less
+        in use than there is.
         """
         ...
 
     def unload_model(self, model_id: str) -> None:
-        """Unload a model. HB-03: a request MUST never be lost to an unload."""
+        """Unload a model. HB-03: a request MUST never be lost to an unload.
+
+        Each one that is on its way, or comes meanwhile, gets its whole answer or an error before its first token;
+        those of other models are served. An unload that will not wait is refused, and the model stays.
+        """
         ...
 
     def get_model_status(self, model_id: str) -> ModelStatus:
