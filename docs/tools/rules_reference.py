@@ -40,7 +40,10 @@ def overview(entries: dict[str, Entry]) -> str:
         floors = ", ".join(dict.fromkeys(str(rule.floor) for _, rule in entry.rules))
         caught = len(mutants_of(name)) or ""
         anchor = f"[{name}](#{name.lower()})"
-        rows.append(f"| {anchor} | {entry.clause.level} | {kinds} | {proofs} | {floors} | {caught} |")
+        needs = f"`{entry.clause.capability}`" if entry.clause.capability is not None else "nothing"
+        rows.append(
+            f"| {anchor} | {entry.clause.level} | {needs} | {kinds} | {proofs} | {floors} | {caught} |"
+        )
     return "\n".join(rows)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _COUNT = re.compile(r"^(?P<scenario>.+?) (?P<done>\d+) of (?P<planned>\d+)$")
+_MORE = re.compile(r", \d+ more$")
 _PLAIN_PARTS = 4
 
 
@@ -50,9 +51,8 @@ class ProgressLine:
         if self._live is not None and self._task is not None:
             self._live.update(self._task, description=text, total=planned or None, completed=done)
         elif not self._quiet:
-            self._print(
-                text, count["scenario"] if count else text, done * _PLAIN_PARTS // planned if planned else 0
-            )
+            part = done * _PLAIN_PARTS // planned if planned else 0
+            self._print(text, count["scenario"] if count else _MORE.sub(", more", text), part)
 
     def _print(self, text: str, stage: str, part: int) -> None:
         if (stage, part) != self._printed:

@@ -9,7 +9,7 @@ from html import escape
 from sage_infer_contracts.certification import ClauseResult, ConformanceReport, Witness
 from sage_infer_contracts.clauses import CLAUSES
 
-from .words import PROOFS, VERDICTS, text_of
+from .words import PROOFS, VERDICTS, not_tested, text_of
 
 _STORY_LINE = re.compile(
     r"^(?P<number>\d+)\. (?P<command>.*?)(?:  (?P<how>gives|raises) (?P<answer>.*))?$", re.S
@@ -117,7 +117,7 @@ def _notes(result: ClauseResult) -> str:
         notes.append(f"binds who declares {clause.capability}")
     if result.refusals:
         notes.append(f"{result.refusals:,} calls were refused, as they must be")
-    if result.reason and result.passes:
+    if result.reason and result.verdict == "waived":
         notes.append(result.reason)
     return "".join(f'<span class="note">{escape(note)}</span>' for note in notes)
 
@@ -180,8 +180,7 @@ def proof_section(report: ConformanceReport) -> str:
 
 def not_tested_section(report: ConformanceReport) -> str:
     """What this report says nothing about."""
-    items = [f"{result.clause}: {result.reason}" for result in report.results if result.verdict == "stated"]
-    items += list(report.not_tested)
+    items = not_tested(report)
     items.append("what no clause of the contract speaks of, such as how fast or how good the plugin is")
     if report.subject.device == "simulated":
         items.append("a real device: none took part in this run")

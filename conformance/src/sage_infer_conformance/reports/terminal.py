@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sage_infer_contracts.certification import ConformanceReport, Verdict
 
 from .story import clause_story
-from .words import subject_line, summary, text_of
+from .words import not_tested, subject_line, summary, text_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +37,8 @@ def print_report(report: ConformanceReport) -> None:
 
     say(f"{subject_line(report)}, mode {report.profile.mode}, seed {report.seed}", "bold")
     _print_table(console, report)
+    for line in not_tested(report):
+        say(f"not tested: {line}", "dim")
     for result in report.results:
         if result.verdict in ("violated", "error", "waived"):
             say(f"\n{clause_story(result)}")
@@ -59,7 +61,7 @@ def _print_table(console: Console, report: ConformanceReport) -> None:
     table.add_column("promise", overflow="fold")
     for result in report.results:
         promise = text_of(result.clause)
-        if result.reason and result.verdict in ("stated", "thin"):
+        if result.reason and result.verdict == "thin":
             promise = f"{promise} [{result.reason}]"
         counts = (f"{result.evaluations:,}", f"{result.floor:,}") if result.proof != "stated" else ("", "")
         verdict = Text(result.verdict, style=_STYLES[result.verdict])

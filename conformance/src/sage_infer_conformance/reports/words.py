@@ -43,7 +43,10 @@ def failing(report: ConformanceReport) -> list[ClauseResult]:
 def headline(report: ConformanceReport) -> str:
     """Return the outcome in a few words, to be read after the subject's name."""
     if report.passed:
-        scope = "every clause of its kind" if not report.profile.rules else "the clauses that were asked for"
+        tested = "" if all(result.verdict != "stated" for result in report.results) else " that is tested"
+        scope = (
+            "the clauses that were asked for" if report.profile.rules else f"every clause of its kind{tested}"
+        )
         return f"Holds {scope}" + (
             "" if report.profile.mode == "certify" else f", in mode {report.profile.mode}"
         )
@@ -61,6 +64,15 @@ def summary(report: ConformanceReport) -> str:
     counts = ", ".join(f"{number} {verdict}" for verdict, number in count_verdicts(report.results).items())
     said = headline(report)
     return f"{report.subject.name}: {said[0].lower()}{said[1:]} ({counts})"
+
+
+def not_tested(report: ConformanceReport) -> list[str]:
+    """Return what the report says nothing about, the clauses with one reason together."""
+    clauses: dict[str, list[str]] = {}
+    for result in report.results:
+        if result.verdict == "stated":
+            clauses.setdefault(result.reason or "no reason is given", []).append(result.clause)
+    return [f"{', '.join(names)}: {reason}" for reason, names in clauses.items()] + list(report.not_tested)
 
 
 def text_of(clause: str) -> str:
