@@ -31,8 +31,8 @@ def cell(text: str) -> str:
 def overview(entries: dict[str, Entry]) -> str:
     """One line a clause."""
     rows = [
-        "| clause | level | judged in | proof | floor | broken plugins caught |",
-        "|---|---|---|---|---|---|",
+        "| clause | level | needs | judged in | proof | floor | broken plugins caught |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, entry in entries.items():
         kinds = ", ".join(kind for kind, _ in entry.rules) or "not tested"
