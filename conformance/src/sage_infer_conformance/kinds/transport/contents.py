@@ -83,7 +83,10 @@ def _same_bytes(one: bytes, other: bytes) -> int:
 
 @attrs.frozen(slots=True)
 class Segment:
-    """A stretch of a memory, what it must hold, and the clause that says so. ``content`` None: nobody knows."""
+    """A stretch of a memory, what it must hold, and the clause that says so. ``content`` None: nobody knows.
+
+    ``certain``: that it is known does not depend on how a race ended, so it is known in every run.
+    """
 
     start: int
     end: int
@@ -91,6 +94,7 @@ class Segment:
     offset: int
     clause: str
     transfer: str | None = None
+    certain: bool = True
 
     def cut(self, start: int, end: int) -> Segment:
         """Return the part of it in ``[start, end)``."""

@@ -62,6 +62,8 @@ class Lease:
     slices: tuple[Slice, ...]
     ends_at_s: float
     ended: bool = False
+    revoked: bool = False
+    """Whether its end was asked for, rather than being that of its transfer."""
     taken_by: list[str] = attrs.field(factory=list)
 
     def covers(self, part: Slice) -> bool:
@@ -76,7 +78,12 @@ class Lease:
 
 @attrs.define(slots=True)
 class Transfer:
-    """One submission. ``refusal``: the clause by which it must be refused and why; ``promised``: it must be done."""
+    """One submission. ``refusal``: the clause by which it must be refused and why.
+
+    ``promised``: nothing stood in the way when it was submitted. ``touched``: something happened to it since;
+    ``disturbed``: that was before its end was known. So a transfer ``is_certain`` to be done in every run, and
+    what is counted is counted on those, or the same seed would give other counts.
+    """
 
     order: Order
     end: str
@@ -85,6 +92,9 @@ class Transfer:
     promised: bool
     company: frozenset[str] = frozenset()
     disturbed: bool = False
+    touched: bool = False
+    settled: bool = False
+    """Whether its end was waited for."""
     state: str = "pending"
     lost_source: bool = False
     overwritten: bool = False
@@ -94,6 +104,16 @@ class Transfer:
     def ended(self) -> bool:
         """Whether its end is known."""
         return self.state != "pending"
+
+    @property
+    def must_be_done(self) -> bool:
+        """Whether any other end is a violation."""
+        return self.promised and not self.disturbed
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether it must be done, however races end."""
+        return self.promised and not self.touched
 
 
 @attrs.define(slots=True)
@@ -114,6 +134,8 @@ class TransportModel:
             self._submit(command, step)
         for state in step.states:
             self._learn(state)
+            if command.op == "await":
+                self.transfers[state.transfer].settled = True
         if isinstance(command, Fault):
             self._fault(command)
         elif isinstance(command, Cancel):
@@ -197,13 +219,12 @@ class TransportModel:
     def _submit(self, command: Submit, step: TransportStep) -> None:
         for order, state in zip(command.orders, step.states, strict=False):
             refusal = self.refusal_of(command.end, order, step.at_s)
-            pending = self.pending(command.end)
-            inflight = sum(one.order.nbytes for one in pending)
+            inflight = sum(one.order.nbytes for one in self.unsettled(command.end))
             promised = refusal is None and self.is_promised(command.end, order, step.at_s, inflight)
-            company = frozenset(one.order.transfer for one in self.pending())
+            company = frozenset(one.order.transfer for one in self.unsettled())
             transfer = Transfer(order, command.end, step.at_s, refusal, promised, company)
             if state.state == "refused":
-                transfer.state = "refused"
+                transfer.state, transfer.settled = "refused", True
             self.transfers[order.transfer] = transfer
             for other in company:
                 mate = self.transfers[other]
@@ -229,6 +250,10 @@ class TransportModel:
     def pending(self, end: str | None = None) -> list[Transfer]:
         """Return the transfers, of one end or of all, whose end is not known."""
         return [one for one in self.transfers.values() if not one.ended and end in (None, one.end)]
+
+    def unsettled(self, end: str | None = None) -> list[Transfer]:
+        """Return the transfers, of one end or of all, that may be under way: nobody has waited for their end."""
+        return [one for one in self.transfers.values() if not one.settled and end in (None, one.end)]
 
     def rivals(self, transfer: Transfer) -> list[str]:
         """Return the other transfers that were submitted under the same grant."""
@@ -272,14 +297,15 @@ class TransportModel:
     def _end_lease(self, end: str, name: str) -> None:
         lease = self.leases.get((end, name))
         if lease is not None:
-            lease.ended = True
+            lease.ended = lease.revoked = True
             self._disturb(lease.taken_by)
 
     def _disturb(self, transfers: list[str]) -> None:
         for name in transfers:
             transfer = self.transfers.get(name)
-            if transfer is not None and not transfer.ended:
-                transfer.promised, transfer.disturbed = False, True
+            if transfer is not None and not transfer.settled:
+                transfer.touched = True
+                transfer.disturbed = transfer.disturbed or not transfer.ended
 
     def _fault(self, command: Fault) -> None:
         struck = self.ends[command.end]
@@ -303,7 +329,7 @@ class TransportModel:
 
     def _close(self, end: str) -> None:
         self.ends[end].closed = True
-        touching = [one for one in self.pending() if end in (one.end, one.order.to)]
+        touching = [one for one in self.unsettled() if end in (one.end, one.order.to)]
         self._disturb([one.order.transfer for one in touching])
         for owner, name in self.leases:
             if owner == end:
@@ -313,16 +339,21 @@ class TransportModel:
 
     def is_quiet(self, memory: str, at_s: float) -> bool:
         """Say whether nothing may be written into ``memory`` any more under what was granted so far."""
-        for transfer in self.transfers.values():
-            order = transfer.order
-            hit = any(part.memory == memory for part in order.target)
-            if not hit or transfer.refusal is not None or transfer.state in ("done", "cancelled", "refused"):
-                continue
-            lease = self.leases[order.to, order.lease]
-            over = lease.ended or lease.generation != order.generation or at_s > lease.ends_at_s + SKEW_S
-            if not over:
-                return False
-        return True
+        over = ("done", "cancelled", "refused")
+        return all(one.state in over or self._is_fenced(one, at_s) for one in self._writers(memory))
+
+    def is_fenced(self, memory: str, at_s: float) -> bool:
+        """Say so because of leases alone, whatever became of the transfers."""
+        return all(one.is_certain or self._is_fenced(one, at_s) for one in self._writers(memory))
+
+    def _writers(self, memory: str) -> list[Transfer]:
+        allowed = [one for one in self.transfers.values() if one.refusal is None]
+        return [one for one in allowed if any(part.memory == memory for part in one.order.target)]
+
+    def _is_fenced(self, transfer: Transfer, at_s: float) -> bool:
+        order = transfer.order
+        lease = self.leases[order.to, order.lease]
+        return lease.revoked or lease.generation != order.generation or at_s > lease.ends_at_s + SKEW_S
 
     def _rewrite(self, command: Rewrite, at_s: float) -> None:
         memory = self.memories[command.memory]
@@ -331,7 +362,8 @@ class TransportModel:
                 transfer.overwritten = True
         content = command.content if self.is_quiet(command.memory, at_s) else None
         clause = "TE-02" if memory.was_target else "TE-08"
-        memory.canvas.paint(Segment(0, memory.nbytes, content, 0, clause))
+        certain = self.is_fenced(command.memory, at_s)
+        memory.canvas.paint(Segment(0, memory.nbytes, content, 0, clause, certain=certain))
 
     def is_leased(self, memory: str, at_s: float, left_s: float) -> bool:
         """Say whether a lease on ``memory`` goes on for at least ``left_s``, taken or not."""

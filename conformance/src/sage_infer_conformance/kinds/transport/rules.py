@@ -47,6 +47,30 @@ def _sights(model: TransportModel, step: TransportStep, clause: str) -> Iterator
         yield segments, sight, wrong
 
 
+def _is_certain(model: TransportModel, segments: list[Segment]) -> bool:
+    named = [model.transfers[one.transfer] for one in segments if one.transfer is not None]
+    return all(one.certain for one in segments) and all(one.is_certain for one in named)
+
+
+def _held_or_broken(
+    model: TransportModel, step: TransportStep, clause: str, how: str = ""
+) -> Iterator[Check]:
+    """Judge what was seen. What holds is counted where it would have been looked at in every run."""
+    for segments, _, wrong in _sights(model, step, clause):
+        if wrong is not None:
+            yield broken(how + wrong)
+        elif _is_certain(model, segments):
+            yield HELD
+
+
+def _settled(model: TransportModel, step: TransportStep) -> Iterator[tuple[Transfer, State]]:
+    """Yield the transfers that must be done and were waited for."""
+    if step.command.op == "await":
+        for state in step.states:
+            if model.transfers[state.transfer].is_certain:
+                yield model.transfers[state.transfer], state
+
+
 def _bytes_of(model: TransportModel, segment: Segment) -> bytes:
     assert segment.content is not None
     whole = pattern(segment.content, _content_bytes(model, segment.content))
@@ -93,7 +117,7 @@ def _is_promised(model: TransportModel, command: Submit, order: Order, step: Tra
     if _refusal_in_burst(model, command, order, step.at_s) is not None:
         return False
     earlier = command.orders[: command.orders.index(order)]
-    before = [one.order for one in model.pending(command.end)] + list(earlier)
+    before = [one.order for one in model.unsettled(command.end)] + list(earlier)
     sole = sum(one.lease == order.lease for one in command.orders)
     inflight = sum(one.nbytes for one in before)
     return sole == 1 and model.is_promised(command.end, order, step.at_s, inflight)
@@ -104,19 +128,19 @@ def _is_promised(model: TransportModel, command: Submit, order: Order, step: Tra
 
 def identical_and_in_full(model: TransportModel, step: TransportStep) -> Iterable[Check]:
     """TE-01."""
-    for _, _, wrong in _sights(model, step, "TE-01"):
-        yield HELD if wrong is None else broken(wrong)
+    yield from _held_or_broken(model, step, "TE-01")
     for transfer, state in _told(model, step):
-        if state.state == "done" and transfer.refusal is None:
-            nbytes = transfer.order.nbytes
-            says = f"{state.transfer} is done and says that {state.bytes_moved} of {nbytes} bytes were moved"
-            yield check(state.bytes_moved == nbytes, says)
+        nbytes = transfer.order.nbytes
+        if state.state == "done" and transfer.refusal is None and state.bytes_moved != nbytes:
+            yield broken(
+                f"{state.transfer} is done and says that {state.bytes_moved} of {nbytes} bytes were moved"
+            )
     for state in step.states:
         known = model.transfers.get(state.transfer)
-        if known is not None and known.ended:
-            yield check(
-                known.state == state.state, f"{state.transfer} was {known.state} and is {state.state} now"
-            )
+        if known is not None and known.ended and known.state != state.state:
+            yield broken(f"{state.transfer} was {known.state} and is {state.state} now")
+    for _ in _settled(model, step):
+        yield HELD
 
 
 def guarded_by_lease(model: TransportModel, step: TransportStep) -> Iterable[Check]:
@@ -124,8 +148,7 @@ def guarded_by_lease(model: TransportModel, step: TransportStep) -> Iterable[Che
     if step.command.op == "revoke":
         yield check(step.error is None, f"a lease cannot be revoked: {step.error}")
     yield from _refusals(model, step, "TE-02")
-    for _, _, wrong in _sights(model, step, "TE-02"):
-        yield HELD if wrong is None else broken(f"written although no lease allows it: {wrong}")
+    yield from _held_or_broken(model, step, "TE-02", "written although no lease allows it: ")
     for transfer, state in _told(model, step):
         rivals = [
             model.transfers[name] for name in model.rivals(transfer) if model.transfers[name].state == "done"
@@ -146,13 +169,10 @@ def ends_in_time(model: TransportModel, step: TransportStep) -> Iterable[Check]:
         yield broken(f"it hangs: {step.error.message}")
     for transfer, state in _told(model, step):
         deadline_s = transfer.submitted_at_s + transfer.order.deadline_s
-        if state.state != "pending":
-            if transfer.disturbed or transfer.order.deadline_s < MARGIN_S:
-                yield HELD
-        elif now_s > deadline_s + MARGIN_S:
+        if state.state == "pending" and now_s > deadline_s + MARGIN_S:
             yield broken(f"{state.transfer} is pending {now_s - deadline_s:.1f} s after its deadline")
-        if isinstance(command, Await) and command.how == "wait":
-            yield _waited(command, state)
+    if isinstance(command, Await):
+        yield next((one for one in _waits(command, step) if one.says), HELD)
     if (
         isinstance(command, Deregister)
         and model.is_free(command.memory, step.at_s)
@@ -164,9 +184,12 @@ def ends_in_time(model: TransportModel, step: TransportStep) -> Iterable[Check]:
         yield from _closed(step)
 
 
+def _waits(command: Await, step: TransportStep) -> Iterator[Check]:
+    if command.how == "wait":
+        yield from (_waited(command, state) for state in step.states if state.state == "pending")
+
+
 def _waited(command: Await, state: State) -> Check:
-    if state.state != "pending":
-        return HELD
     if _code(state.error) != "deadline_exceeded":
         return broken(f"wait for {state.transfer} came back ({state.error or 'no error'}) and it is pending")
     says = f"wait({command.timeout_s:g}) took {state.seconds:.1f} s"
@@ -199,13 +222,13 @@ def bounded_back_pressure(model: TransportModel, step: TransportStep) -> Iterabl
     if not isinstance(command, Submit) or step.error is not None:
         return
     limit = model.ends[command.end].max_inflight_bytes
-    known = sum(one.order.nbytes for one in model.pending(command.end))
+    known = sum(one.order.nbytes for one in model.unsettled(command.end))
     asked = sum(order.nbytes for order in command.orders)
     if known + asked > limit:
         yield from _under_pressure(model, command, step, limit)
     for transfer, state in _told(model, step):
         first = state.transfer == command.orders[0].transfer
-        if first and not known and transfer.promised and 2 * transfer.order.nbytes >= limit:
+        if first and not known and transfer.must_be_done and 2 * transfer.order.nbytes >= limit:
             says = f"nothing is in flight, and {transfer.order.nbytes} of {limit} bytes are refused: {state.error}"
             yield check(_code(state.error) != "capacity_exceeded", says)
 
@@ -223,18 +246,18 @@ def _under_pressure(
         yield check(
             state.seconds < MARGIN_S, f"submit of {order.transfer} took {state.seconds:.1f} s: it waits"
         )
-        if state.state == "refused" or order.nbytes > limit:
-            refusal = _refusal_in_burst(model, command, order, step.at_s)
-            if refusal is None or refusal[0] == "TE-04":
-                says = f"{order.transfer} is more than may be in flight; it is {state.state}: {state.error}"
-                yield check(_code(state.error) == "capacity_exceeded", says)
+        refusal = _refusal_in_burst(model, command, order, step.at_s)
+        if (state.state == "refused" or order.nbytes > limit) and (refusal is None or refusal[0] == "TE-04"):
+            says = f"{order.transfer} is more than may be in flight; it is {state.state}: {state.error}"
+            yield check(_code(state.error) == "capacity_exceeded", says)
+        else:
+            yield HELD
 
 
 def only_with_credential(model: TransportModel, step: TransportStep) -> Iterable[Check]:
     """TE-05."""
     yield from _refusals(model, step, "TE-05")
-    for _, _, wrong in _sights(model, step, "TE-05"):
-        yield HELD if wrong is None else broken(f"written by a peer without the credential: {wrong}")
+    yield from _held_or_broken(model, step, "TE-05", "written by a peer without the credential: ")
     command = step.command
     if (
         isinstance(command, Create)
@@ -258,10 +281,13 @@ def do_not_mix(model: TransportModel, step: TransportStep) -> Iterable[Check]:
             run.content.partition("#")[0] in mates for run in foreign if run.content
         )
         own_elsewhere = wrong is not None and _is_misplaced(segments, sight)
-        yield check(not mixed and not own_elsewhere, f"bytes of concurrent transfers are mixed: {wrong}")
-    for transfer, state in _told(model, step):
+        if mixed or own_elsewhere:
+            yield broken(f"bytes of concurrent transfers are mixed: {wrong}")
+        elif _is_certain(model, segments):
+            yield HELD
+    for transfer, state in _settled(model, step):
         mates_failed = [name for name in transfer.company if _falls(model, name)]
-        if transfer.promised and mates_failed and state.state != "pending":
+        if mates_failed:
             why = state.reason or state.error
             says = f"{state.transfer} is {state.state} ({why}) and only {mates_failed[0]} may fail"
             yield check(state.state == "done", says)
@@ -275,7 +301,7 @@ def _is_misplaced(segments: list[Segment], sight: Sight) -> bool:
 
 def _falls(model: TransportModel, name: str) -> bool:
     mate = model.transfers[name]
-    return mate.refusal is not None or mate.disturbed
+    return mate.refusal is not None or mate.touched
 
 
 def carried_out(model: TransportModel, step: TransportStep) -> Iterable[Check]:
@@ -286,10 +312,12 @@ def carried_out(model: TransportModel, step: TransportStep) -> Iterable[Check]:
             step.error is None, f"nothing stands in the way of the lease, and it is refused: {step.error}"
         )
     for transfer, state in _told(model, step):
-        if transfer.promised and state.state != "pending":
+        if transfer.must_be_done and state.state not in ("pending", "done"):
             why = state.reason or state.error
-            says = f"nothing stands in the way of {state.transfer}; it is {state.state}: {why}"
-            yield check(state.state == "done", says)
+            yield broken(f"nothing stands in the way of {state.transfer}; it is {state.state}: {why}")
+    for _, state in _settled(model, step):
+        if state.state == "done":
+            yield HELD
 
 
 def _is_in_order(model: TransportModel, command: Grant) -> bool:
@@ -302,8 +330,7 @@ def _is_in_order(model: TransportModel, command: Grant) -> bool:
 def only_registered_memory(model: TransportModel, step: TransportStep) -> Iterable[Check]:
     """TE-08."""
     yield from _refusals(model, step, "TE-08")
-    for _, _, wrong in _sights(model, step, "TE-08"):
-        yield HELD if wrong is None else broken(f"no plan names it: {wrong}")
+    yield from _held_or_broken(model, step, "TE-08", "no plan names it: ")
     if step.command.op == "look":
         yield check(not step.stained, f"something was written around {', '.join(step.stained)}")
     command = step.command
@@ -316,9 +343,8 @@ def only_registered_memory(model: TransportModel, step: TransportStep) -> Iterab
         says = f"{command.memory} is deregistered while a lease is granted on it"
         yield check(_code(step.error) == "invalid_request", says)
     for transfer, state in _told(model, step):
-        if transfer.lost_source:
-            says = f"the source of {state.transfer} was deregistered while it was under way"
-            yield check(state.state != "pending", says)
+        if transfer.lost_source and state.state == "pending":
+            yield broken(f"the source of {state.transfer} was deregistered while it was under way")
 
 
 def _refusals(model: TransportModel, step: TransportStep, clause: str) -> Iterator[Check]:
@@ -346,13 +372,13 @@ def _code(error: Raised | None) -> str | None:
 
 
 RULES = (
-    Rule("TE-01", "sampled", 300, identical_and_in_full),
-    Rule("TE-02", "sampled", 60, guarded_by_lease),
-    Rule("TE-03", "timed", 60, ends_in_time),
-    Rule("TE-04", "sampled", 10, bounded_back_pressure),
-    Rule("TE-05", "sampled", 10, only_with_credential),
-    Rule("TE-06", "sampled", 100, do_not_mix),
-    Rule("TE-07", "sampled", 100, carried_out),
-    Rule("TE-08", "sampled", 100, only_registered_memory),
+    Rule("TE-01", "sampled", 900, identical_and_in_full),
+    Rule("TE-02", "sampled", 250, guarded_by_lease),
+    Rule("TE-03", "timed", 150, ends_in_time),
+    Rule("TE-04", "sampled", 20, bounded_back_pressure),
+    Rule("TE-05", "sampled", 80, only_with_credential),
+    Rule("TE-06", "sampled", 350, do_not_mix),
+    Rule("TE-07", "sampled", 250, carried_out),
+    Rule("TE-08", "sampled", 900, only_registered_memory),
 )
 STATED: tuple[Stated, ...] = ()

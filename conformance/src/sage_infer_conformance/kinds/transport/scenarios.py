@@ -187,6 +187,21 @@ def _grants(stage: Stage, target: Pool) -> None:
 
 
 @scenario
+def torn(play: Play) -> None:
+    """The lease ends at any moment of a transfer: what is done in spite of it must be there in full."""
+    stage = Stage(play)
+    source, target = stage.pool("a", 12 * MIB), stage.pool(stage.b, 12 * MIB)
+    for _ in range(8):
+        order = stage.order(source, target, play.choices.one_of((300_001, MIB, MIB + MIB // 3)), parts=2)
+        sent = stage.submit("a", order)
+        stage.do(Pause(seconds=play.choices.integer(1, 40) / 10_000))
+        stage.do(Revoke(end=stage.b, lease=order.lease))
+        stage.settle("a", sent)
+    stage.look(target)
+    _leave(stage, [source, target])
+
+
+@scenario
 def strangers(play: Play) -> None:
     """A peer with another credential, as sender and as receiver; those with the right one are served all along."""
     stage = Stage(play, "process" if play.choices.chance(30) else "here")
@@ -237,6 +252,7 @@ SCENARIOS = (
     Scenario("many_regions", many_regions, certify=3, develop=2),
     Scenario("crowd", crowd, certify=12, develop=12),
     Scenario("fence", fence, certify=18, develop=16),
+    Scenario("torn", torn, certify=4, develop=4),
     Scenario("strangers", strangers, certify=6, develop=6),
     Scenario("noise", noise, certify=3, develop=3),
     *FAULT_SCENARIOS,

@@ -25,8 +25,8 @@ def pressure(play: Play) -> None:
             stage.do(Deregister(end="a", memory=source.memory))
             stage.do(Ask(end="a", transfers=tuple(sent)))
         stage.do(Fault(end=stage.b, what="go_on"))
-    for name in sent[:: play.choices.integer(1, 2)]:
-        stage.do(Cancel(end="a", transfer=name))
+        for name in sent[:: play.choices.integer(1, 2)]:
+            stage.do(Cancel(end="a", transfer=name))
     stage.settle("a", sent)
     if not stage.model.memories[source.memory].registered:
         return
@@ -160,15 +160,17 @@ def cancelled(play: Play) -> None:
         return
     stage.do(Cancel(end=stage.b, transfer=order.transfer, times=play.choices.integer(1, 2)))
     stage.do(Ask(end=stage.b, transfers=tuple(sent)))
-    stops = stage.model.ends[stage.b].place == "process" and stage.model.transfers[order.transfer].ended
+    stops = stage.model.ends[stage.b].place == "process"
     if stops:
         stage.do(Fault(end=stage.b, what="stop"))
-    else:
-        stage.settle(stage.b, sent)
-    stage.do(fresh)
+    stage.do(fresh)  # counts where the transfer is known to be cancelled by now
     if stops:
         stage.do(Fault(end=stage.b, what="go_on"))
     stage.do(Pause(seconds=0.2))
+    stage.look(target)
+    stage.settle(stage.b, sent)
+    stage.do(fresh)
+    stage.do(Pause(seconds=0.1))
     stage.look(target)
     stage.end_leases()
     stage.give_back(target, source)

@@ -9,7 +9,7 @@ from functools import wraps
 import attrs
 
 from ..suite import Play
-from .model import SKEW_S, TransportModel
+from .model import SKEW_S, Lease, TransportModel
 from .rules import MARGIN_S
 from .steps import (
     Allocate,
@@ -122,7 +122,9 @@ class Stage:
     def grant(self, end: str, slices: Sequence[Slice], duration_s: float = 60.0) -> tuple[str, int]:
         """Grant under a new name, or the next generation of one that was used."""
         old = sorted(
-            name for (owner, name), lease in self.model.leases.items() if owner == end and lease.ended
+            name
+            for (owner, name), lease in self.model.leases.items()
+            if owner == end and self._is_over(lease)
         )
         if old and self.choices.chance(40):
             name = str(self.choices.one_of(old))
@@ -133,6 +135,11 @@ class Stage:
             Grant(end=end, lease=name, generation=generation, slices=tuple(slices), duration_s=duration_s)
         )
         return name, generation
+
+    def _is_over(self, lease: Lease) -> bool:
+        """Say whether a lease has ended in every run of this history, not just in this one."""
+        takers = [self.model.transfers[name] for name in lease.taken_by]
+        return lease.revoked or any(one.is_certain and one.settled for one in takers)
 
     def order(
         self,
@@ -180,14 +187,13 @@ class Stage:
         return order.transfer
 
     def look(self, *pools: Pool) -> None:
-        """Read everything whose content is known."""
+        """Read everything, cut by what its content is known from."""
         for pool in pools:
-            known = [
-                one for one in self.model.memories[pool.memory].canvas.segments if one.content is not None
-            ]
-            slices = tuple(Slice(memory=pool.memory, offset=s.start, nbytes=s.end - s.start) for s in known)
-            if slices:
-                self.do(Look(end=pool.end, slices=slices))
+            segments = self.model.memories[pool.memory].canvas.segments
+            slices = tuple(
+                Slice(memory=pool.memory, offset=s.start, nbytes=s.end - s.start) for s in segments
+            )
+            self.do(Look(end=pool.end, slices=slices))
 
     def give_back(self, *pools: Pool, patience_s: float = 2.0) -> None:
         """Deregister memory that nothing should use any more."""
@@ -197,7 +203,7 @@ class Stage:
     def end_leases(self) -> None:
         """Revoke what was granted and not used."""
         for (end, name), lease in list(self.model.leases.items()):
-            if not lease.ended and not self.model.ends[end].closed:
+            if not self._is_over(lease) and not self.model.ends[end].closed:
                 self.do(Revoke(end=end, lease=name))
 
     def outlast(self, end: str, lease: str) -> None:
