@@ -50,7 +50,8 @@ def test_the_page_needs_no_other_file() -> None:
 def test_the_page_begins_with_the_verdict_and_shows_what_was_found_before_the_table() -> None:
     text = "".join(outline(html_page(report(result("violated")))).text)
     places = [
-        text.index(part) for part in ("Does not hold EV-01", "What was found", "Clauses", "What was judged", "How it was")
+        text.index(part)
+        for part in ("Does not hold EV-01", "What was found", "Clauses", "What was judged", "How it was")
     ]
     assert places == sorted(places)
     passed = "".join(outline(html_page(report(result()))).text)

@@ -68,7 +68,9 @@ class RunProfile(FrozenModel):
 
     mode: Mode
     histories: dict[str, PositiveInt] = Field(description="histories drawn for each scenario")
-    rules: tuple[str, ...] = Field(default=(), description="clauses that were asked for; empty: all of the kind")
+    rules: tuple[str, ...] = Field(
+        default=(), description="clauses that were asked for; empty: all of the kind"
+    )
     deviations: str | None = Field(default=None, description="the file of waivers that was in force")
 
 
@@ -80,8 +82,12 @@ class ConformanceReport(WireModel):
     seed: NonNegativeInt
     command: str = Field(description="what to type to have the same again")
     results: tuple[ClauseResult, ...]
-    problems: tuple[str, ...] = Field(default=(), description="why a run fails apart from its verdicts: bad waivers")
-    environment: dict[str, str] = Field(description="versions of the contract, the kit, Hypothesis and Python; host")
+    problems: tuple[str, ...] = Field(
+        default=(), description="why a run fails apart from its verdicts: bad waivers"
+    )
+    environment: dict[str, str] = Field(
+        description="versions of the contract, the kit, Hypothesis and Python; host"
+    )
     histories: NonNegativeInt = 0
     steps: NonNegativeInt = 0
     seconds: NonNegativeFloat = 0.0
@@ -115,5 +121,7 @@ class Certificate(WireModel):
     seed: NonNegativeInt
     command: str = Field(description="what to type to have the same again")
     results: tuple[CertifiedClause, ...]
-    environment: dict[str, str] = Field(description="versions of the contract, the kit, Hypothesis and Python; host")
+    environment: dict[str, str] = Field(
+        description="versions of the contract, the kit, Hypothesis and Python; host"
+    )
     issued_at: str = Field(description="UTC, ISO 8601")

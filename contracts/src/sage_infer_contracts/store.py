@@ -37,8 +37,8 @@ class KVStoreTier(Protocol):
 
     A tier never evicts by itself: when full it rejects. Core owns the index and the policy.
     A factory found under ``sage_infer.kv_tier.v1`` is called with its options as keyword arguments: ``capacity_bytes``,
-    and ``path``, a folder of its own, where the tier is persistent. KV-10: a persistent tier made again at its path MUST
-    hold what was reported stored, with its usage, also after its process was killed. KV-09: a region belongs to an
+    and ``path``, a folder of its own, where the tier is persistent. KV-10: a persistent tier made again at its path
+    MUST hold what was reported stored, with its usage, also after its process was killed. KV-09: a region belongs to an
     operation from submit until :meth:`poll` has returned the outcomes; nothing outside it, and nothing afterwards, MUST
     be touched, not even when the device answers late.
     """
@@ -104,5 +104,8 @@ class KVStoreTier(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop; idempotent. KV-06: a closed tier MUST refuse: its methods raise, or answer "rejected" with the reason."""
+        """Stop; idempotent.
+
+        KV-06: a closed tier MUST refuse: its methods raise, or answer "rejected" with the reason.
+        """
         ...

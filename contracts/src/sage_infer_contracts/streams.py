@@ -68,8 +68,9 @@ class TokenStream:
     """The output of one sequence, as an asynchronous iterator of :class:`TokenDelta`.
 
     Owned by one event loop: the producer calls :meth:`push` and :meth:`fail` on that loop (an engine thread
-    goes through ``loop.call_soon_threadsafe``), one consumer iterates, or has :meth:`forward` call it. The buffer is bounded by the request's
-    own ``max_tokens``. Leaving a stream unread costs that buffer; :meth:`cancel` ends it.
+    goes through ``loop.call_soon_threadsafe``), one consumer iterates, or has :meth:`forward` call it. The
+    buffer is bounded by the request's own ``max_tokens``. Leaving a stream unread costs that buffer; :meth:`cancel`
+    ends it.
     """
 
     def __init__(self, request_id: str, *, on_cancel: Callable[[], None] | None = None) -> None:

@@ -57,9 +57,8 @@ class Subject:
 
     ``create`` makes a fresh object of the kind each time it is called, with what the kind's factory takes:
     ``create(capacity_blocks)`` for an eviction policy, ``create(capacity_bytes=..., path=...)`` for a tier that is
-    persistent and ``create(capacity_bytes=...)`` for one that is not, ``create(max_inflight_bytes=..., credential=...)``
-    for a transport,
-    ``create()`` for a detector, ``create(config, context)`` for backends, and ``create(total_memory_bytes=...)``
+    persistent and ``create(capacity_bytes=...)`` for one that is not,
+    ``create(max_inflight_bytes=..., credential=...)`` for a transport, ``create()`` for a detector, ``create(config, context)`` for backends, and ``create(total_memory_bytes=...)``
     for a hybrid without models. ``options`` are passed along as keyword
     arguments. ``facts`` are the kind's own, described in the guide of that kind. ``fixtures`` returns what a subject is
     judged on, by name: for a detector, :class:`RecordedMachine` values.
@@ -92,7 +91,9 @@ def machines_in(folder: Traversable) -> dict[str, RecordedMachine]:
     A file holds a :class:`RecordedMachine`, or a bare :class:`ProbeRecording` of which nothing else is known.
     Raises ``InvalidRequest`` for a file that is neither.
     """
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".json")), key=lambda file: file.name)
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".json")), key=lambda file: file.name
+    )
     return {file.name.removesuffix(".json"): _machine(file) for file in files}
 
 
@@ -104,4 +105,6 @@ def _machine(file: Traversable) -> RecordedMachine:
         return RecordedMachine(recording=ProbeRecording.model_validate_json(text))
     except ValidationError as error:
         problem = error.errors()[0]
-        raise InvalidRequest(f"{file.name} is no recording of a machine: {problem['msg']}", param="fixtures") from error
+        raise InvalidRequest(
+            f"{file.name} is no recording of a machine: {problem['msg']}", param="fixtures"
+        ) from error

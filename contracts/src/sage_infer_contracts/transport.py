@@ -104,7 +104,9 @@ class TransportEngine(Protocol):
         """Undo :meth:`register_memory`; refused with ``InvalidRequest`` while a transfer or a lease uses it (TE-08)."""
         ...
 
-    def grant_lease(self, lease: str, generation: int, regions: Sequence[MemoryRegion], duration_s: float) -> None:
+    def grant_lease(
+        self, lease: str, generation: int, regions: Sequence[MemoryRegion], duration_s: float
+    ) -> None:
         """Let one transfer, from any peer with the credential, write into ``regions`` of registered memory.
 
         The lease ends when its transfer ends, when ``duration_s`` has passed by this end's clock, when it is revoked,

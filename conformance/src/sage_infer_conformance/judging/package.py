@@ -33,7 +33,8 @@ def nothing_left_behind(_: object, residue: Residue) -> Iterable[Check]:
 def bounded_output(_: object, output: Output) -> Iterable[Check]:
     """PK-08: what is printed stays bounded."""
     allowed = OUTPUT_BYTES + OUTPUT_BYTES_PER_STEP * output.steps
-    says = f"{output.bytes} bytes were printed in {output.steps} steps; {allowed} are allowed. The last: {output.tail!r}"
+    printed = f"{output.bytes} bytes were printed in {output.steps} steps"
+    says = f"{printed}; {allowed} are allowed. The last: {output.tail!r}"
     yield check(output.bytes <= allowed, says)
 
 

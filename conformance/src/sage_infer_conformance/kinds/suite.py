@@ -92,4 +92,3 @@ class Suite:
         annotation: Any = self.step_type.model_fields["command"].annotation
         parsed: Command = TypeAdapter[Command](annotation).validate_json(line)
         return parsed
-

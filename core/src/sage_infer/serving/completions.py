@@ -123,9 +123,7 @@ class CompletionEvents(ChunkEvents):
         finish = "null" if piece.finish_reason is None else f'"{FINISH[piece.finish_reason]}"'
         offset = self._offsets.get(piece.index, 0)
         self._offsets[piece.index] = offset + len(piece.text)
-        logprobs = (
-            json.dumps(await _logprobs(piece, self._texts_of, offset)) if piece.logprobs else "null"
-        )
+        logprobs = json.dumps(await _logprobs(piece, self._texts_of, offset)) if piece.logprobs else "null"
         return self.chunk(
             piece.index, f'"text":{json.dumps(piece.text)},"logprobs":{logprobs},"finish_reason":{finish}'
         )
