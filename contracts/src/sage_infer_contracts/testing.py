@@ -58,9 +58,9 @@ class Subject:
     ``create`` makes a fresh object of the kind each time it is called, with what the kind's factory takes:
     ``create(capacity_blocks)`` for an eviction policy, ``create(capacity_bytes=..., path=...)`` for a tier that is
     persistent and ``create(capacity_bytes=...)`` for one that is not,
-    ``create(max_inflight_bytes=..., credential=...)`` for a transport, ``create()`` for a detector, ``create(config, context)`` for backends, and ``create(total_memory_bytes=...)``
-    for a hybrid without models. ``options`` are passed along as keyword
-    arguments. ``facts`` are the kind's own, described in the guide of that kind. ``fixtures`` returns what a subject is
+    ``create(max_inflight_bytes=..., credential=...)`` for a transport, ``create()`` for a detector,
+    ``create(config, context)`` for backends, and ``create(total_memory_bytes=...)`` for a hybrid without models.
+    ``options`` are passed along as keyword arguments. ``facts`` are the kind's own, described in the guide of that kind. ``fixtures`` returns what a subject is
     judged on, by name: for a detector, :class:`RecordedMachine` values.
     """
 
