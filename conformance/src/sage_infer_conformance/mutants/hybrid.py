@@ -56,6 +56,22 @@ class EndsEarly(ReferenceHybrid):
         return await super().generate(prompts, params, model)
 
 
+@MUTANTS.add("HB-01", "passes on how much is to be generated, and forgets where to stop")
+class ForgetsStops(ReferenceHybrid):
+    async def generate(
+        self, prompts: Sequence[Prompt], params: SamplingParams, model: str | None = None
+    ) -> list[TokenStream]:
+        return await super().generate(prompts, params.model_copy(update={"stop": ()}), model)
+
+
+@MUTANTS.add("HB-01", "gives the streams of several prompts in the order in which they end")
+class StreamsOutOfOrder(ReferenceHybrid):
+    async def generate(
+        self, prompts: Sequence[Prompt], params: SamplingParams, model: str | None = None
+    ) -> list[TokenStream]:
+        return list(reversed(await super().generate(prompts, params, model)))
+
+
 @MUTANTS.add("HB-01", "a chat says that the model asked for has answered, and the first one has")
 class ChatsWithTheFirst(ReferenceHybrid):
     async def chat(

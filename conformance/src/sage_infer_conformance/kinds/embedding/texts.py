@@ -40,8 +40,7 @@ def sentence(choices: Choices, words: int) -> str:
 def pool(choices: Choices, longest: int) -> list[str]:
     """Return different texts of up to about three quarters of ``longest`` tokens; some begin alike."""
     most = max(1, min(MOST_WORDS, longest * 3 // 4 - 2))
-    odd = [choices.one_of(ODD[at : at + 4]) for at in range(0, len(ODD), 4)]
     plain = [sentence(choices, max(1, words)) for words in (1, 2, 3, most // 2, most)]
     words = plain[-1].split()
     begun = [" ".join(words[:count]) for count in (5, most // 3, most - 1) if 0 < count < most]
-    return list(dict.fromkeys(["", *odd, *plain, *begun, " ".join([*words[:-1], "otherwise"])]))
+    return list(dict.fromkeys([*ODD, *plain, *begun, " ".join([*words[:-1], "otherwise"])]))

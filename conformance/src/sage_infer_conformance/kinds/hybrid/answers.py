@@ -52,7 +52,15 @@ def _generated(model: HybridModel, name: str, request: Generate | Chat, answer: 
             answer.served_by == name, f"a chat with {name} says that it was served by {answer.served_by}"
         )
     alone = model.outputs.get((name, request.kind, request.prompt, request.max_tokens))
-    if says is None and alone is not None and model.about is not None and model.about.exact:
+    if says is not None or alone is None or model.about is None or not model.about.exact:
+        return
+    if isinstance(request, Generate) and request.stop is not None and request.stop in alone.text:
+        due = alone.text[: alone.text.index(request.stop)]
+        stopped = answer.text == due and answer.finish == "stop_string"
+        yield check(
+            stopped, f"{name}: {request.story()} gives {answer.text!r}, {answer.finish}; due is {due!r}"
+        )
+    else:
         yield check(
             same(answer, alone), f"{name}: {request.story()} {other_than(model, name, request, answer)}"
         )
@@ -61,7 +69,7 @@ def _generated(model: HybridModel, name: str, request: Generate | Chat, answer: 
 def flaw(request: Generate | Chat, answer: Answer) -> str | None:
     """Say what is wrong with the form of a generation; None for nothing."""
     count = answer.usage if answer.tokens is None else len(answer.tokens)
-    if answer.error is not None or answer.pending or count is None:
+    if answer.error is not None or answer.pending or answer.malformed is not None or count is None:
         return f"{request.story()} {answer}"
     if answer.finish not in ENDS or count > request.max_tokens:
         return f"{request.story()} gives {count} tokens and ends with {answer.finish}"

@@ -21,6 +21,9 @@ class Generate(FrozenModel):
     model: str | None = None
     prompt: str
     max_tokens: PositiveInt
+    stop: str | None = None
+    beside: tuple[str, ...] = ()
+    """Other prompts of the same call, half of them before this one; only this one's answer is recorded."""
 
     @property
     def needs(self) -> ServedType:
@@ -29,7 +32,11 @@ class Generate(FrozenModel):
 
     def story(self) -> str:
         """Write the call as a person would."""
-        return f"generate({quoted(self.prompt)}, {self.max_tokens} tokens, model={self.model!r})"
+        stop = f", stop={self.stop!r}" if self.stop is not None else ""
+        beside = f" among {len(self.beside) + 1} prompts" if self.beside else ""
+        return (
+            f"generate({quoted(self.prompt)}{beside}, {self.max_tokens} tokens{stop}, model={self.model!r})"
+        )
 
 
 class Chat(FrozenModel):

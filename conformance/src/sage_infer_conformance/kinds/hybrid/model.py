@@ -10,7 +10,7 @@ from sage_infer_contracts.names import DType
 from ..embedding.model import EmbeddingModel
 from ..embedding.steps import About as EmbeddingAbout, Call, Embed, EmbeddingStep, Outcome
 from ..embedding.vectors import unpack
-from .asks import Answer, EmbedTexts, Request
+from .asks import Answer, EmbedTexts, Generate, Request
 from .steps import About, Ask, Calibrate, Create, HybridStep, Load, Loaded, Seen, Unload, UnloadDuring
 
 MAX_TOKENS = 128
@@ -94,7 +94,7 @@ class HybridModel:
             return
         if isinstance(request, EmbedTexts):
             self._learn_vector(names[0], request, answer)
-        elif not answer.pending:
+        elif not answer.pending and not (isinstance(request, Generate) and (request.stop or request.beside)):
             self.outputs.setdefault((names[0], request.kind, request.prompt, request.max_tokens), answer)
 
     def _learn_vector(self, name: str, request: EmbedTexts, answer: Answer) -> None:

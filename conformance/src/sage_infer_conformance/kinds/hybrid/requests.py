@@ -10,6 +10,7 @@ import time
 from sage_infer_contracts.chat import ChatMessage
 from sage_infer_contracts.hybrid import HybridInferenceBackend
 from sage_infer_contracts.sampling import SamplingParams
+from sage_infer_contracts.streams import TokenStream
 
 from ...history.steps import Raised
 from ..embedding.driver import read_vectors
@@ -93,7 +94,19 @@ class Running:
         )
 
     async def _generate(self, place: int, request: Generate) -> None:
-        (stream,) = await self._hybrid.generate([request.prompt], _greedy(request), request.model)
+        before = len(request.beside) // 2
+        prompts = [*request.beside[:before], request.prompt, *request.beside[before:]]
+        params = _greedy(request)
+        if request.stop is not None:
+            params = params.model_copy(update={"stop": (request.stop,)})
+        streams = await self._hybrid.generate(prompts, params, request.model)
+        if len(streams) != len(prompts):
+            self._parts[place] = Answer(malformed=f"gives {len(streams)} streams for {len(prompts)} prompts")
+            return
+        others = [stream for number, stream in enumerate(streams) if number != before]
+        await asyncio.gather(self._read(place, streams[before]), *(stream.collect() for stream in others))
+
+    async def _read(self, place: int, stream: TokenStream) -> None:
         tokens: list[int] = []
         text = ""
         self._parts[place] = Answer(tokens=(), accepted=True)

@@ -112,6 +112,22 @@ def one_each(play: Play, length: int) -> tuple[Request, ...]:
     )
 
 
+def special(play: Play, length: int) -> None:
+    """Ask each language model with a stop string out of what it answers, and with several prompts at once."""
+    model: HybridModel = play.model
+    for name in names(play, "llm"):
+        for prompt in PROMPTS[:3]:
+            asked = Generate(model=name, prompt=prompt, max_tokens=length)
+            alone = model.outputs.get((name, asked.kind, prompt, length))
+            if alone is not None and len(alone.text) >= 6:
+                stop = alone.text[len(alone.text) // 2 :][:3]
+                play.do(Ask(requests=(asked.model_copy(update={"stop": stop}),)))
+            others = tuple(other for other in PROMPTS if other != prompt)
+            play.do(
+                Ask(requests=(asked.model_copy(update={"beside": others[: play.choices.integer(1, 5)]}),))
+            )
+
+
 def strangers(play: Play) -> None:
     """Ask for models that are not there, and for models of the other type."""
     choices = play.choices
@@ -139,6 +155,7 @@ def traffic(play: Play) -> None:
     strangers(play)
     for name in names(play, "llm"):
         play.do(Ask(requests=(Chat(model=name, prompt=PROMPTS[0], max_tokens=8),)))
+    special(play, length)
     for _ in range(choices.integer(6, 10)):
         play.do(Ask(requests=(*one_each(play, length), *crowd(play, length, 1, 5))))
     for kind in ("llm", "embedding"):
