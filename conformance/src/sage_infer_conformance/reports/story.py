@@ -23,5 +23,10 @@ def clause_story(result: ClauseResult) -> str:
 
 def full_story(report: ConformanceReport) -> str:
     """Return the outcome, every clause that does not pass, and the command that does it again."""
-    stories = [clause_story(result) for result in report.results if not result.passes]
-    return "\n\n".join([summary(report), *report.problems, *stories, f"Do it again: {report.command}"])
+    stories = [
+        clause_story(result) for result in report.results if not result.passes and result.verdict != "thin"
+    ]
+    thin = [result for result in report.results if result.verdict == "thin"]
+    rare = "\n".join(f"{result.clause} (thin): {result.reason}" for result in thin)
+    parts = [summary(report), *report.problems, *stories, rare, f"Do it again: {report.command}"]
+    return "\n\n".join(filter(None, parts))
