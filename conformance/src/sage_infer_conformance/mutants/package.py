@@ -237,8 +237,8 @@ MUTANTS: tuple[PackageMutant, ...] = (
         ),
     ),
     PackageMutant(
-        "PrintsEveryBlock", "PK-08", "prints what it holds at every admission",
-        (Package(modules=_method("admit(self, block)", "print(sorted(self.nodes), block)")),),
+        "TracesEveryBlock", "PK-08", "was shipped with a stack trace at every admission",
+        (Package(modules=_method("admit(self, block)", "traceback.print_stack()", before="import traceback")),),
     ),
     PackageMutant(
         "LogsEveryQuestion", "PK-08", "writes a page to its log at every question",
