@@ -182,11 +182,9 @@ def budget(play: Play) -> None:
         first = choices.one_of(kinds)
         load(play, Wanted(name=f"{first}-{turn}", type=first))
         load(play, Wanted(name=f"vast-{turn}", type=choices.one_of(kinds), percent=400))
-        if turn % 2 == 0:  # each of them fits, and not all together
-            load(
-                play,
-                *(Wanted(name=f"{kind}-{turn}-{place}", type=kind) for place, kind in enumerate(kinds * 2)),
-            )
+        if turn % 2 == 0:
+            # Each of them fits, and not all together. They are alike, so that as many are loaded whoever comes first.
+            load(play, *(Wanted(name=f"{first}-{turn}-{place}", type=first) for place in range(4)))
         else:
             other = kinds[first == "llm"]
             load(play, Wanted(name=f"{other}-{turn}", type=other))
