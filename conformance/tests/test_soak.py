@@ -37,13 +37,13 @@ def test_soak_ends_in_time_and_goes_through_several_seeds() -> None:
     told: list[str] = []
     began = time.monotonic()
     outcome = soak(
-        Order(REFERENCE, mode="soak", scenarios=("wander",), seconds=12, examples_percent=2),
+        Order(REFERENCE, mode="soak", scenarios=("wander",), seconds=12, examples_percent=8),
         None,
         told.append,
     )
     assert time.monotonic() - began < 60
     assert outcome.docket.broken_clauses() == ()
-    assert {text.split(":")[0] for text in told} >= {"round 1", "round 2"}
+    assert {text.split(":")[0] for text in told} >= {"turn 1", "turn 2"}
 
 
 def test_a_corpus_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from sage_infer_contracts.certification import ClauseResult, ConformanceReport, Witness
@@ -38,13 +38,19 @@ def facts(pairs: Iterable[tuple[str, str | None]]) -> str:
 
 def finding_section(report: ConformanceReport) -> str:
     """Everything that speaks against the subject, and what it waives."""
-    shown = [result for result in report.results if not result.passes or result.verdict == "waived"]
+    shown = [result for result in report.results if result.verdict in ("violated", "error", "waived")]
+    thin = [result for result in report.results if result.verdict == "thin"]
     problems = [
         f'<article class="finding"><p class="says error">{escape(p)}</p></article>' for p in report.problems
     ]
-    if not shown and not problems:
-        return ""
-    return section("What was found", "\n".join([*problems, *map(_finding, shown)]))
+    cards = [*problems, *map(_finding, shown), *([_thin(thin)] if thin else [])]
+    return section("What was found", "\n".join(cards)) if cards else ""
+
+
+def _thin(results: Sequence[ClauseResult]) -> str:
+    rows = facts((result.clause, result.reason) for result in results)
+    title = '<h3>Seen too rarely <span class="thin">thin</span></h3>'
+    return f'<article class="finding">{title}\n{rows}\n</article>'
 
 
 def _finding(result: ClauseResult) -> str:

@@ -81,12 +81,17 @@ def run(order: Order, progress: Progress = lambda _: None) -> Outcome:
     facts = ask(order)
     suite = suite_of(facts.kind)  # type: ignore[arg-type]  # the child validated it
     outcome = Outcome(facts, suite, docket_of(suite, order.mode, is_installed=facts.distribution is not None))
-    _Session(order, outcome, progress).play()
+    play(order, outcome, progress)
     if order.judges_package():
         progress("the package")
         judge_package(outcome.docket, order.subject, facts)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def play(order: Order, outcome: Outcome, progress: Progress = lambda _: None) -> None:
+    """Play the scenarios of ``order`` and add what is found to ``outcome``."""
+    _Session(order, outcome, progress).play()
 
 
 def docket_of(suite: Suite, mode: Mode = "certify", *, is_installed: bool = False) -> Docket:

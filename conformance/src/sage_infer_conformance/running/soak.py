@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -13,17 +15,20 @@ from sage_infer_contracts.errors import InvalidRequest
 from ..history.files import read_histories
 from ..judging.docket import Docket
 from ..kinds.table import suite_of
+from ..package_rules.stage import judge_package
 from .names import FullName
 from .replay import replay
-from .session import Order, Outcome, Progress, ask, derive_seed, docket_of, run
+from .session import Order, Outcome, Progress, ask, derive_seed, docket_of, play
 
 DEFAULT_S = 300.0
+_TURNS_A_ROUND = 4
+"""How many turns of a scenario draw as many histories as mode certify does."""
 _KEPT_PER_CLAUSE = 32
 """A subject that is broken in every round would fill the disk."""
 
 
 def soak(order: Order, corpus: Path | None = None, progress: Progress = lambda _: None) -> Outcome:
-    """Replay the corpus, then judge round after round, each with a seed of its own, until the time is over.
+    """Replay the corpus, then play scenario after scenario, each time with a new seed, until the time is over.
 
     The seeds follow from ``order.seed``. What breaks a rule is added to ``corpus``.
     """
@@ -34,16 +39,28 @@ def soak(order: Order, corpus: Path | None = None, progress: Progress = lambda _
     outcome = Outcome(facts, suite, docket_of(suite, is_installed=facts.distribution is not None))
     if corpus is not None:
         _replay_corpus(corpus, outcome, order.subject, progress)
-    number = 0
-    while (left := until - time.monotonic()) > 0 and not _enough(order, outcome.docket):
-        seed = derive_seed(order.seed, "soak", number)
-        found = run(attrs.evolve(order, seed=seed, seconds=left), _numbered(progress, number))
+    if order.judges_package():
+        judge_package(outcome.docket, order.subject, facts)
+    for number, turn in enumerate(_turns(order, list(order.histories(suite)))):
+        left = until - time.monotonic()
+        if left <= 0 or _enough(order, outcome.docket):
+            break
+        found = Outcome(facts, suite, docket_of(suite))
+        play(attrs.evolve(turn, seconds=left), found, _numbered(progress, number))
         outcome.docket.absorb(found.docket)
         if corpus is not None:
             _grow(corpus, found.docket)
-        number += 1
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _turns(order: Order, scenarios: list[str]) -> Iterator[Order]:
+    """Yield orders without end, one scenario each, so that a short time reaches all of them."""
+    percent = max(1, order.examples_percent // _TURNS_A_ROUND)
+    for number in itertools.count():
+        name = scenarios[number % len(scenarios)]
+        seed = derive_seed(order.seed, "soak", number)
+        yield attrs.evolve(order, scenarios=(name,), seed=seed, examples_percent=percent)
 
 
 def _enough(order: Order, docket: Docket) -> bool:
@@ -51,7 +68,7 @@ def _enough(order: Order, docket: Docket) -> bool:
 
 
 def _numbered(progress: Progress, number: int) -> Progress:
-    return lambda text: progress(f"round {number + 1}: {text}")
+    return lambda text: progress(f"turn {number + 1}: {text}")
 
 
 def _replay_corpus(corpus: Path, outcome: Outcome, subject: str, progress: Progress) -> None:
