@@ -84,7 +84,7 @@ class NeverUsedUp(ReferenceTransport):
             lease = super().take(header, regions)
             again = Lease(lease.name, lease.generation, lease.regions, lease.ends_at)
             self.leases[lease.name] = again
-            return again
+            return lease
 
 
 class _Timeless(Lease):

@@ -42,6 +42,8 @@ def _struck(stage: Stage, order: Order, source: Pool, how: str) -> list[str]:
     if how == "stop first":
         stage.do(Fault(end=stage.b, what="stop"))
     sent = stage.submit(source.end, order)
+    if how != "stop first" and stage.choices.chance(70):
+        stage.under_way(order, order.target[0].memory)
     if how == "stop":
         stage.do(Fault(end=stage.b, what="stop"))
     elif how == "kill":
@@ -101,6 +103,7 @@ def sender_dies(play: Play) -> None:
         return
     order = stage.order(source, target, _LARGE_BYTES, deadline_s=20, lease_s=0.6, parts=2)
     stage.submit(stage.b, order)
+    stage.under_way(order, target.memory)
     stage.do(Fault(end=stage.b, what=play.choices.one_of(("kill", "stop"))))
     stage.outlast("a", order.lease)
     stage.do(Rewrite(end="a", memory=target.memory, content=f"{target.memory}#1"))
@@ -121,6 +124,8 @@ def late(play: Play) -> None:
     lease_s = 0.4 if how == "expire" else 60.0
     order = stage.order(source, target, _LARGE_BYTES, deadline_s=4, lease_s=lease_s, parts=2)
     sent = stage.submit(stage.b, order)
+    if play.choices.chance(85):
+        stage.under_way(order, fresh.content)
     if stage.remote:
         stage.do(Fault(end=stage.b, what="stop"))
     if how == "expire":
@@ -158,6 +163,8 @@ def cancelled(play: Play) -> None:
     sent = stage.submit(stage.b, order)
     if not sent:
         return
+    if play.choices.chance(70):
+        stage.under_way(order, fresh.content)
     stage.do(Cancel(end=stage.b, transfer=order.transfer, times=play.choices.integer(1, 2)))
     stage.do(Ask(end=stage.b, transfers=tuple(sent)))
     stops = stage.model.ends[stage.b].place == "process"

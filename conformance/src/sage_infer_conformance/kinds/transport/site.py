@@ -42,6 +42,7 @@ from .steps import (
     Submit,
     TransportCommand,
     TransportStep,
+    Watch,
 )
 
 _GUARD = b"\xa5" * 4096
@@ -159,6 +160,8 @@ class Site:
             return step.model_copy(update={"base": self._allocate(command)})
         elif isinstance(command, Rewrite):
             self._memories[command.memory].fill(command.content)
+        elif isinstance(command, Watch):
+            self._watch(command)
         elif isinstance(command, Look):
             return step.model_copy(update=self._look(command, directory))
         elif isinstance(command, Submit):
@@ -211,6 +214,13 @@ class Site:
                 if time.monotonic() >= until:
                     raise
             time.sleep(10 * _POLL_S)
+
+    def _watch(self, command: Watch) -> None:
+        memory, part = self._memories[command.part.memory], command.part
+        before = pattern(command.content, memory.nbytes)[part.offset : part.offset + part.nbytes]
+        until = time.monotonic() + command.timeout_s
+        while memory.read(part) == before and time.monotonic() < until:
+            time.sleep(_POLL_S / 10)
 
     def _look(self, command: Look, directory: Directory) -> dict[str, object]:
         sights = [

@@ -26,6 +26,7 @@ from .steps import (
     Submit,
     TransportCommand,
     TransportStep,
+    Watch,
 )
 
 MIB = 1024 * 1024
@@ -169,6 +170,12 @@ class Stage:
         """Submit, and return the transfers that were not refused."""
         states = self.do(Submit(end=end, orders=orders)).states
         return [state.transfer for state in states if state.state != "refused"]
+
+    def under_way(self, order: Order, content: str) -> None:
+        """Wait until the first bytes of a transfer are there."""
+        first = order.target[0]
+        part = first.model_copy(update={"nbytes": min(first.nbytes, 4096)})
+        self.do(Watch(end=order.to, part=part, content=content))
 
     def settle(self, end: str, transfers: Sequence[str], how: str | None = None) -> None:
         """Wait for the end of transfers, up to their deadline and the margin."""

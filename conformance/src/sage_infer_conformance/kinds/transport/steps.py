@@ -231,6 +231,20 @@ class Fault(Command):
         return says[self.what]
 
 
+class Watch(Command):
+    """Wait until a slice no longer holds ``content``, so that what follows happens half way; give up after a while."""
+
+    op: Literal["watch"] = "watch"
+    end: str
+    part: Slice
+    content: str
+    timeout_s: PositiveFloat = 0.5
+
+    def story(self) -> str:
+        """Name the slice."""
+        return f"{self.end} waits until something is written to {self.part}"
+
+
 class Pause(Command):
     """Let time pass."""
 
@@ -267,6 +281,7 @@ TransportCommand = Annotated[
     | Cancel
     | Look
     | Fault
+    | Watch
     | Pause
     | Close,
     Field(discriminator="op"),
