@@ -138,16 +138,21 @@ class WaitsForDevice(FolderTier):
 
 @MUTANTS.add("KV-05", "reckons deadlines by the wall clock, which somebody sets back")
 class WallClock(FolderTier):
+    def __init__(self, *, capacity_bytes: int, path: str) -> None:
+        super().__init__(capacity_bytes=capacity_bytes, path=path)
+        self.wall_until: dict[int, float] = {}
+
     def start(self, operation: Operation, work: Callable[[Operation, int], BlockOutcome]) -> int:
-        first = getattr(self, "began", None) or time.time()
-        self.began = first
-        operation.until = operation.until - time.monotonic() + first
-        return super().start(operation, work)
+        until = operation.until - time.monotonic() + time.time()
+        operation.until = float("inf")
+        handle = super().start(operation, work)
+        self.wall_until[handle] = until
+        return handle
 
     def poll(self, handle: int) -> list[BlockOutcome] | None:
         operation = self.running.get(handle)
-        if operation is not None and not operation.done and not self.closed and time.time() < operation.until:
-            return None
+        if operation is not None and time.time() >= self.wall_until[handle]:
+            operation.until = 0.0
         return super().poll(handle)
 
 

@@ -11,6 +11,7 @@ from .steps import (
     CloseBusy,
     Contains,
     Create,
+    Fault,
     Footprint,
     Get,
     Names,
@@ -78,7 +79,6 @@ def wander(play: Play) -> None:
     choices = play.choices
     nbytes = choices.one_of(_SIZES)
     create(play, nbytes, 2, 9)
-    play.do(Put(keys=_some(choices), nbytes=nbytes))
     for _ in range(choices.integer(8, 36)):
         _event(play, nbytes)
     for namespace in ("a", "b"):
@@ -92,7 +92,14 @@ def _event(play: Play, nbytes: int) -> None:
     if event in ("put", "hurry"):
         deadline_s = choices.one_of([0.0, 0.001, 0.02]) if event == "hurry" else 10.0
         version = choices.integer(0, 3)
-        play.do(Put(namespace=namespace, keys=keys, nbytes=nbytes, version=version, deadline_s=deadline_s))
+        _, _, _, held = model.bounds()
+        fits = held + len(keys) * nbytes <= model.capacity_bytes
+        for some in (
+            [keys] if fits else [(key,) for key in keys]
+        ):  # which of a batch fit is a matter of timing
+            play.do(
+                Put(namespace=namespace, keys=some, nbytes=nbytes, version=version, deadline_s=deadline_s)
+            )
     elif event in ("get", "size"):
         other = choices.one_of([max(1, nbytes // 2), nbytes * 2]) if event == "size" else nbytes
         play.do(Get(namespace=namespace, keys=keys, nbytes=other))
@@ -113,10 +120,14 @@ def full(play: Play) -> None:
     """More than fits, in batches; what was there stays, and what is removed makes room."""
     choices, model = play.choices, play.model
     nbytes = choices.one_of(_SIZES)
-    create(play, nbytes, 1, 12)
+    clock = choices.chance(40)
+    create(play, nbytes, 1, 12, io=clock)
     many = tuple(f"f{number}" for number in range(16))
     batch = choices.integer(1, 6)
     for start in range(0, len(many), batch):
+        if clock and start:
+            play.do(Fault(kind="clock", seconds=choices.one_of([-3600.0, 3600.0, 86_400.0 * 365])))
+            clock = False
         play.do(Put(keys=many[start : start + batch], nbytes=nbytes))
         if choices.chance(40):
             play.do(AskUsage())

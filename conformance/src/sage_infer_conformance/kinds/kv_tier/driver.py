@@ -183,7 +183,7 @@ class TierDriver:
         if self._faults is None:
             return step
         if isinstance(command, Fault):
-            self._armed = command.kind != "clock"
+            self._armed = self._armed or command.kind != "clock"
             self._faults.arm(command)
             return step
         self._faults.heal()

@@ -116,14 +116,15 @@ class Faults:
 
     def arm(self, fault: Fault) -> None:
         """Let operations fail from now on."""
+        if fault.kind == "clock":
+            self._shift_clock(fault.seconds, time.perf_counter() + fault.delay_s)
+            return
         self._passed = 0
         self._healed.clear()
         if fault.kind == "file_size":
             soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             self._limit = (soft, hard)
             resource.setrlimit(resource.RLIMIT_FSIZE, (fault.calls, hard))
-        elif fault.kind == "clock":
-            self._shift_clock(fault.seconds)
         else:
             self._fault = fault
 
@@ -142,11 +143,11 @@ class Faults:
         self._real.append((owner, name, getattr(owner, name)))
         setattr(owner, name, by)
 
-    def _shift_clock(self, seconds: float) -> None:
-        """Set the wall clock of this process; the monotonic one goes on as it must."""
-        wall, wall_ns = time.time, time.time_ns
-        self._replace(time, "time", lambda: wall() + seconds)
-        self._replace(time, "time_ns", lambda: wall_ns() + int(seconds * 1e9))
+    def _shift_clock(self, seconds: float, since: float) -> None:
+        """Set the wall clock of this process at a time to come; the monotonic clocks go on as they must."""
+        wall, wall_ns, now = time.time, time.time_ns, time.perf_counter
+        self._replace(time, "time", lambda: wall() + (seconds if now() >= since else 0.0))
+        self._replace(time, "time_ns", lambda: wall_ns() + (int(seconds * 1e9) if now() >= since else 0))
 
     def _is_below_path(self, path: Any) -> bool:
         if isinstance(path, int):

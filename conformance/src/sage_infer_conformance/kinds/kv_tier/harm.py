@@ -97,9 +97,9 @@ def stall(play: Play) -> None:
     nbytes = _filled(play, io=True)
     if not nbytes:
         return
-    if choices.chance(50):
-        play.do(Fault(kind="clock", seconds=choices.one_of([-3600.0, 3600.0])))
     play.do(Fault(kind="stall", calls=choices.integer(0, 4)))
+    if choices.chance(50):
+        play.do(Fault(kind="clock", seconds=choices.one_of([-3600.0, 3600.0]), delay_s=0.05))
     for op in choices.one_of([("put", "get"), ("get", "put"), ("put", "put", "get"), ("get", "get")]):
         if op == "put":
             play.do(Put(keys=_NEW, nbytes=nbytes, deadline_s=0.15))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import attrs
@@ -31,6 +31,23 @@ Name = tuple[str, str]
 PERSISTENT = "tier.persistent"
 SHORT_S = 1.0
 """An operation with less time than this may end because of its deadline, which tells nothing of the block."""
+
+
+def hurried(step: TierStep) -> bool:
+    """Say whether an operation had so little time that its deadline may have decided."""
+    return isinstance(step.command, Put | Get) and step.command.deadline_s < SHORT_S
+
+
+def is_unsteady(step: TierStep) -> bool:
+    """Say whether what came of a step depends on timing."""
+    command = step.command
+    if hurried(step):
+        return True
+    if isinstance(command, Put) and step.blocks is not None:
+        return 0 < sum(seen.outcome == "rejected" for seen in step.blocks) < len(step.blocks)
+    if isinstance(command, Fault):
+        return command.kind != "clock"
+    return isinstance(command, Together | Crash | CloseBusy | Damage)
 
 
 @attrs.define(slots=True)
@@ -71,6 +88,8 @@ class TierModel:
     blocks: dict[Name, Block] = attrs.field(factory=dict)
     absent: dict[Name, Literal["removed", "rejected", "lost"]] = attrs.field(factory=dict)
     put_versions: dict[Name, set[int]] = attrs.field(factory=dict)
+    nbytes: int = 1
+    """Size of the blocks that were put last; a history that is harmed has blocks of one size."""
     told: dict[Name, bool] = attrs.field(factory=dict)
     """What ``contains`` said of a block, until something happened to it."""
     gone: dict[Name, str] = attrs.field(factory=dict)
@@ -80,6 +99,8 @@ class TierModel:
     fault: str | None = None
     shaken: bool = False
     """Whether there was a fault or damage in this history."""
+    unsteady: bool = False
+    """Which blocks are there depends on the timing of threads or processes, and no longer on what was asked alone."""
     killed: bool = False
     """A process that had the tier was killed, and the tier was not made again yet."""
     reopened: bool = False
@@ -89,6 +110,7 @@ class TierModel:
     def apply(self, step: TierStep) -> None:
         """Take a step into account."""
         command = step.command
+        self.unsteady = self.unsteady or is_unsteady(step)
         if isinstance(command, Put):
             self._put(command, step)
         elif isinstance(command, Crash):
@@ -144,6 +166,7 @@ class TierModel:
         for key, seen in zip(command.keys, outcomes, strict=False):
             name = (command.namespace, key)
             self.put_versions.setdefault(name, set()).add(command.version)
+            self.nbytes = command.nbytes
             self.told.pop(name, None)
             self._expose(name)
             if seen is not None and seen.outcome == "stored":
@@ -257,6 +280,8 @@ class TierModel:
     def _reopened(self) -> None:
         if not self.persistent:
             self.blocks.clear()
+        elif self.shaken:
+            self._may_be_back(self.put_versions)
         self.closed = self.killed = False
         self.reopened = True
         for block in self.blocks.values():
@@ -267,6 +292,8 @@ class TierModel:
     def _crash(self, command: Crash, done: tuple[TierStep, ...]) -> None:
         for step in done:
             self.apply(step)
+            if isinstance(step.command, Remove):
+                self._may_be_back([(step.command.namespace, key) for key in step.command.keys])
         unfinished = command.commands[len(done)] if len(done) < len(command.commands) else None
         if isinstance(unfinished, Put):
             self._put(unfinished, TierStep(command=unfinished))
@@ -276,6 +303,13 @@ class TierModel:
         self.closed = self.killed = True
         self.told.clear()
         self.gone.clear()
+
+    def _may_be_back(self, names: Iterable[Name]) -> None:
+        """A removal need not outlive a kill or a device that refused it: a block may be back that nobody asks for."""
+        for name in names:
+            if name not in self.blocks and name in self.put_versions:
+                versions = frozenset(self.put_versions[name])
+                self.blocks[name] = Block(self.nbytes, versions, certain=False, owed=False)
 
     def _together(self, command: Together, step: TierStep) -> None:
         self.told.clear()

@@ -133,6 +133,8 @@ class Fault(Command):
     cut: Literal["before", "half", "after"] = "before"
     """Where in the last call a process is killed."""
     seconds: float = 0.0
+    delay_s: NonNegativeFloat = 0.0
+    """How much later the clock is set."""
 
     def story(self) -> str:
         """Say what goes wrong, and when."""
