@@ -86,6 +86,9 @@ class Suite:
     step_deadline_s: float = 30.0
     memory_limit_bytes: int = 2 * 1024**3
     not_tested: tuple[str, ...] = ()
+    spawns: bool = False
+    """Whether subjects start processes of their own: the interpreter's resource tracker, which the first of them
+    would leave behind, then runs from the beginning."""
 
     def command(self, line: str) -> Command:
         """Read one command from JSON."""

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from multiprocessing import resource_tracker
 from typing import TextIO
 
 import attrs
@@ -54,6 +55,8 @@ class Performance:
         self._job = job
         self._found = found
         self._suite: Suite = suite_of(found.subject.kind)
+        if self._suite.spawns:
+            resource_tracker.ensure_running()
         self._name = str(attrs.evolve(FullName.read(job.subject), kind=found.subject.kind))
         self._teller = teller
         self._rules = [

@@ -19,6 +19,7 @@ SUITE = Suite(
     stated=STATED,
     step_deadline_s=300.0,
     memory_limit_bytes=24 * 1024**3,
+    spawns=True,
     not_tested=(
         "the quality of outputs: whether the model's text is any good is no matter of the contract",
         "memory of a device after close: what this process holds is looked at, not what a driver keeps",

@@ -8,12 +8,11 @@ from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.kv import KVCacheSchema
 
 from ....judging.rules import HELD, REFUSED, Check, broken, check
-from ..comparing import Pair, pairs_of
-from ..expectation import expected_end
+from ..comparing import pairs_of
 from ..findings import Outcome, Timing
 from ..model import BackendModel
 from ..steps import BackendStep, Contend, Decode, Expire, HandOver, Open, Prefill, Release, Serve
-from .outputs import near_ties, seeded
+from .outputs import ends_alike, near_ties, seeded
 
 _SPLIT = Capability.BACKEND_SPLIT_PREFILL
 _MEASURABLE_S = 0.004
@@ -28,7 +27,7 @@ def split_gives_the_same(model: BackendModel, step: BackendStep) -> Iterable[Che
     yield from seeded(model, step, "IB-02")
     for pair in pairs_of(model, step):
         if "IB-02" in pair.clauses and pair.parts_at is None:
-            yield _same_end(model, pair)
+            yield ends_alike(model, pair)
     if isinstance(step.command, Serve):
         calls = {call.name: call for call in step.command.calls}
         for outcome in step.outcomes:
@@ -57,22 +56,6 @@ def _split_worked(model: BackendModel, outcome: Outcome) -> Iterable[Check]:
         yield REFUSED
     else:
         yield broken(f"{outcome.call}: prefill and decode fail: {outcome.error}")
-
-
-def _same_end(model: BackendModel, pair: Pair) -> Check:
-    params, outcome = pair.call.params, pair.outcome
-    known = model.known.get(model.exact_key(pair.prompt, params))
-    if outcome.finish == "cancelled":
-        return HELD
-    if known is not None and known.tokens == outcome.tokens:
-        now = (outcome.text, outcome.finish, outcome.stop)
-        then = (known.text, known.finish, known.stop)
-        return check(
-            now == then, f"{pair.call.story()} gives {now} by prefill and decode, and gave {then} whole"
-        )
-    expected = expected_end(pair.before, params, model.ends) if pair.greedy else None
-    wrong = expected.differs(outcome) if expected is not None else None
-    return HELD if wrong is None else broken(f"{pair.call.story()}: {wrong}")
 
 
 def _declares(model: BackendModel, step: BackendStep) -> bool:

@@ -7,10 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
+from sage_infer_contracts.sampling import SamplingParams
+
 from ....judging.rules import HELD, Check, broken, check
 from ..asks import Call
-from ..comparing import pairs_of
-from ..expectation import expected_end
+from ..comparing import Pair, pairs_of
+from ..expectation import Expected, expected_end
 from ..findings import Logprob, Outcome
 from ..measures import DRAWS
 from ..model import BackendModel, Seeded
@@ -70,6 +72,24 @@ def seeded(model: BackendModel, step: BackendStep, clause: str) -> Iterable[Chec
         yield check(pair.same or different <= allowed, says)
 
 
+def ends_alike(model: BackendModel, pair: Pair) -> Check:
+    """Judge where and how an output ended whose tokens are those it gave alone."""
+    params, outcome = pair.call.params, pair.outcome
+    if outcome.finish == "cancelled":
+        return HELD
+    known = model.known.get(model.exact_key(pair.prompt, params))
+    if known is not None and (known.tokens == outcome.tokens or not pair.greedy):
+        now, then = _visible(outcome), _visible(known)
+        return check(now == then, f"{pair.call.story()} gives {now}, and gave {then} alone")
+    expected = _expected(model, params, outcome, pair.before) if pair.greedy else None
+    wrong = expected.differs(outcome) if expected is not None else None
+    return HELD if wrong is None else broken(f"{pair.call.story()}: {wrong}")
+
+
+def _visible(outcome: Outcome) -> tuple[str, object, object]:
+    return outcome.text, outcome.finish, outcome.stop
+
+
 def greedy_is_a_function(model: BackendModel, step: BackendStep) -> Iterable[Check]:
     """IB-01."""
     yield from near_ties(model, step, "IB-01")
@@ -88,15 +108,22 @@ def ends_as_told(model: BackendModel, step: BackendStep) -> Iterable[Check]:
         free = model.free.get(model.greedy_key(call.prompts[0], params)) if params.greedy else None
         if free is None or len(call.prompts) > 1 or params.n > 1:
             continue
-        plain = not params.stop and not params.stop_token_ids and outcome.finish == "eos"
-        ends = {*model.ends, *(outcome.tokens[-1:] if plain else ())}
-        if outcome.finish == "eos" and ends.isdisjoint(free.tokens):
-            continue  # ignore_eos forbids the token here, so the longer output does not tell
-        expected = expected_end(free, params, ends)
+        expected = _expected(model, params, outcome, free)
         same = all(a == b for a, b in zip(outcome.tokens, free.tokens, strict=False))
         if expected is not None and same:
             wrong = expected.differs(outcome)
             yield HELD if wrong is None else broken(f"{call.story()}: {wrong}")
+
+
+def _expected(
+    model: BackendModel, params: SamplingParams, outcome: Outcome, free: Outcome
+) -> Expected | None:
+    """Return how ``outcome`` must end by the longer output ``free``; None where that does not tell."""
+    plain = not params.stop and not params.stop_token_ids and outcome.finish == "eos"
+    ends = {*model.ends, *(outcome.tokens[-1:] if plain else ())}
+    if outcome.finish == "eos" and ends.isdisjoint(free.tokens):
+        return None  # ignore_eos forbids the token here
+    return expected_end(free, params, ends)
 
 
 def _says_why(model: BackendModel, call: Call, outcome: Outcome) -> Iterable[Check]:

@@ -25,7 +25,7 @@ from ..steps import (
     Serve,
     TimeReuse,
 )
-from .outputs import answered, near_ties, seeded
+from .outputs import answered, ends_alike, near_ties, seeded
 
 TOKENS_AFTER_CANCEL = 16
 STEPS_AFTER_CANCEL = 48
@@ -162,20 +162,11 @@ def side_by_side(model: BackendModel, step: BackendStep) -> Iterable[Check]:
     yield from near_ties(model, step, "IB-12")
     yield from seeded(model, step, "IB-12")
     for pair in pairs_of(model, step):
-        if "IB-12" in pair.clauses and pair.greedy and pair.parts_at is None:
-            yield HELD
+        if "IB-12" in pair.clauses and pair.parts_at is None and (pair.greedy or pair.same):
+            yield ends_alike(model, pair)
     if not isinstance(step.command, Serve) or len(step.command.calls) < 2:
         return
-    for pair in pairs_of(model, step):
-        known = model.known.get(model.exact_key(pair.prompt, pair.call.params))
-        if known is not None and pair.same and pair.outcome.tokens == known.tokens:
-            now, then = _visible(pair.outcome), _visible(known)
-            yield check(now == then, f"{pair.call.story()} gives {now} among others, and gave {then} alone")
     yield from _nobody_starves(model, step.command, step)
-
-
-def _visible(outcome: Outcome) -> tuple[str, object, object]:
-    return outcome.text, outcome.finish, outcome.stop
 
 
 def _nobody_starves(model: BackendModel, command: Serve, step: BackendStep) -> Iterable[Check]:
