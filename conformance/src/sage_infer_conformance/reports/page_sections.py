@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from html import escape
 
 from sage_infer_contracts.certification import ClauseResult, ConformanceReport, Witness
 from sage_infer_contracts.clauses import CLAUSES
 
-from .words import PROOFS, VERDICTS, not_tested, text_of
+from .words import PROOFS, VERDICTS, not_tested, text_of, unjudged
 
 _STORY_LINE = re.compile(
     r"^(?P<number>\d+)\. (?P<command>.*?)(?:  (?P<how>gives|raises) (?P<answer>.*))?$", re.S
@@ -38,19 +38,17 @@ def facts(pairs: Iterable[tuple[str, str | None]]) -> str:
 
 def finding_section(report: ConformanceReport) -> str:
     """Everything that speaks against the subject, and what it waives."""
-    shown = [result for result in report.results if result.verdict in ("violated", "error", "waived")]
-    thin = [result for result in report.results if result.verdict == "thin"]
+    shown = [r for r in report.results if r.verdict in ("violated", "waived") or (r.witness and not r.passes)]
     problems = [
         f'<article class="finding"><p class="says error">{escape(p)}</p></article>' for p in report.problems
     ]
-    cards = [*problems, *map(_finding, shown), *([_thin(thin)] if thin else [])]
+    cards = [*problems, *map(_finding, shown), *_unjudged(report)]
     return section("What was found", "\n".join(cards)) if cards else ""
 
 
-def _thin(results: Sequence[ClauseResult]) -> str:
-    rows = facts((result.clause, result.reason) for result in results)
-    title = '<h3>Seen too rarely <span class="thin">thin</span></h3>'
-    return f'<article class="finding">{title}\n{rows}\n</article>'
+def _unjudged(report: ConformanceReport) -> Iterator[str]:
+    for why, clauses in unjudged(report).items():
+        yield f'<article class="finding"><h3>{", ".join(clauses)}</h3>\n<p>{escape(why)}</p></article>'
 
 
 def _finding(result: ClauseResult) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sage_infer_contracts.certification import ClauseResult, ConformanceReport
 
-from .words import summary, text_of
+from .words import summary, text_of, unjudged
 
 
 def clause_story(result: ClauseResult) -> str:
@@ -22,11 +22,15 @@ def clause_story(result: ClauseResult) -> str:
 
 
 def full_story(report: ConformanceReport) -> str:
-    """Return the outcome, every clause that does not pass, and the command that does it again."""
-    stories = [
-        clause_story(result) for result in report.results if not result.passes and result.verdict != "thin"
+    """Return the outcome, what is broken and what could not be judged, and the command that does it again."""
+    parts = [summary(report), *report.problems, *stories(report), f"Do it again: {report.command}"]
+    return "\n\n".join(parts)
+
+
+def stories(report: ConformanceReport) -> list[str]:
+    """Return the story of each clause that is broken, and a line for those that could not be judged."""
+    told = [
+        clause_story(result) for result in report.results if not result.passes and result.witness is not None
     ]
-    thin = [result for result in report.results if result.verdict == "thin"]
-    rare = "\n".join(f"{result.clause} (thin): {result.reason}" for result in thin)
-    parts = [summary(report), *report.problems, *stories, rare, f"Do it again: {report.command}"]
-    return "\n\n".join(filter(None, parts))
+    rare = [f"{', '.join(clauses)}: {why}" for why, clauses in unjudged(report).items()]
+    return [*told, "\n".join(rare)] if rare else told

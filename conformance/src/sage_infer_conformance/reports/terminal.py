@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sage_infer_contracts.certification import ConformanceReport, Verdict
 
-from .story import clause_story
+from .story import clause_story, stories
 from .words import not_tested, subject_line, summary, text_of
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def print_report(report: ConformanceReport) -> None:
     _print_table(console, report)
     for line in not_tested(report):
         say(f"not tested: {line}", "dim")
-    for result in report.results:
-        if result.verdict in ("violated", "error", "waived"):
-            say(f"\n{clause_story(result)}")
+    waived = [clause_story(result) for result in report.results if result.verdict == "waived"]
+    for story in (*waived, *stories(report)):
+        say(f"\n{story}")
     for problem in report.problems:
         say(f"\n{problem}", "bold red")
     say(f"\n{summary(report)}", "bold green" if report.passed else "bold red")
@@ -60,10 +60,9 @@ def _print_table(console: Console, report: ConformanceReport) -> None:
         table.add_column(column, no_wrap=True, justify="right")
     table.add_column("promise", overflow="fold")
     for result in report.results:
-        promise = text_of(result.clause)
-        if result.reason and result.verdict == "thin":
-            promise = f"{promise} [{result.reason}]"
         counts = (f"{result.evaluations:,}", f"{result.floor:,}") if result.proof != "stated" else ("", "")
         verdict = Text(result.verdict, style=_STYLES[result.verdict])
-        table.add_row(result.clause, result.level, verdict, result.proof, *counts, Text(promise))
+        table.add_row(
+            result.clause, result.level, verdict, result.proof, *counts, Text(text_of(result.clause))
+        )
     console.print(table)

@@ -28,6 +28,13 @@ ORDER: tuple[Verdict, ...] = ("violated", "error", "thin", "waived", "held", "re
 """What a reader needs to see first."""
 
 
+_FAILS: dict[Verdict, str] = {
+    "violated": "Does not hold",
+    "error": "Ends too early to judge",
+    "thin": "Shows too little of",
+}
+
+
 def count_verdicts(results: Iterable[ClauseResult]) -> dict[Verdict, int]:
     """Return how often each verdict was given, the worst first."""
     counted = Counter(result.verdict for result in results)
@@ -35,9 +42,21 @@ def count_verdicts(results: Iterable[ClauseResult]) -> dict[Verdict, int]:
 
 
 def failing(report: ConformanceReport) -> list[ClauseResult]:
-    """Return what the report fails for: what is broken, or else what was seen too rarely."""
-    broken = [result for result in report.results if result.verdict in ("violated", "error")]
-    return broken or [result for result in report.results if not result.passes]
+    """Return what the report fails for: what is broken, or else what could not be judged."""
+    for verdict in ("violated", "error", "thin"):
+        found = [result for result in report.results if result.verdict == verdict]
+        if found:
+            return found
+    return []
+
+
+def unjudged(report: ConformanceReport) -> dict[str, list[str]]:
+    """Return what could not be judged: verdict and reason, and the clauses that share them."""
+    clauses: dict[str, list[str]] = {}
+    for result in report.results:
+        if result.verdict in ("error", "thin") and result.witness is None:
+            clauses.setdefault(f"{result.verdict}: {result.reason}", []).append(result.clause)
+    return clauses
 
 
 def headline(report: ConformanceReport) -> str:
@@ -53,10 +72,7 @@ def headline(report: ConformanceReport) -> str:
     found = failing(report)
     if not found:
         return "Fails for its waivers"
-    rare = found[0].verdict == "thin"
-    return (
-        f"{'Shows too little of' if rare else 'Does not hold'} {', '.join(result.clause for result in found)}"
-    )
+    return f"{_FAILS[found[0].verdict]} {', '.join(result.clause for result in found)}"
 
 
 def summary(report: ConformanceReport) -> str:
