@@ -21,6 +21,8 @@ def play_again(
     hash_seed: int = 0,
     leaping_clock: bool = False,
     environment: Mapping[str, str] | None = None,
+    step_deadline_s: float = _DEADLINE_S,
+    memory_limit_bytes: int = _MEMORY_BYTES,
 ) -> list[str]:
     """Return the steps, as JSON lines, that ``commands`` lead to now; ``environment`` adds variables to the process.
 
@@ -33,9 +35,9 @@ def play_again(
     )
     steps: list[str] = []
     variables = {**(environment or {}), "PYTHONHASHSEED": str(hash_seed)}
-    with ChildProcess(job, memory_limit_bytes=_MEMORY_BYTES, environment=variables) as child:
+    with ChildProcess(job, memory_limit_bytes=memory_limit_bytes, environment=variables) as child:
         while True:
-            message = child.next_message(_DEADLINE_S)
+            message = child.next_message(step_deadline_s)
             if isinstance(message, Refusal):
                 raise error_from_wire(message.error)
             if isinstance(message, Done):

@@ -41,9 +41,7 @@ from .steps import (
     TakeOver,
     TimeReuse,
 )  # fmt: skip
-from .waiting import settled, within
-
-START_S = 240.0
+from .waiting import MEMORY_LIMIT_BYTES, START_S, settled, within
 
 
 class BackendDriver:
@@ -262,19 +260,26 @@ class BackendDriver:
             )
             if command.damage is not None:
                 return await self._import_damaged(step, backend, held.state, exported.export, command.damage)
-            lines = play_again(
-                self._name,
-                [Open(settings=self._settings), TakeOver(export=exported.export.model_dump_json(),
-                                                         parked=held.state.model_dump_json()), Close()],
-            )  # fmt: skip
-        other = BackendStep.model_validate_json(lines[1])
-        if other.error is not None:
-            return step.model_copy(update={"error": other.error})
+            error, other = self._elsewhere(held.state, exported.export)
+        if error is not None:
+            return step.model_copy(update={"error": error})
         (rest,) = other.outcomes
         first = parked.outcome_of(command.state, held.state, [held.first])
         whole = rest.model_copy(update={"deltas": (*first.deltas, *rest.deltas)})
         found = {"outcomes": (whole,), "decode_computed": other.decode_computed}
         return step.model_copy(update=found)
+
+    def _elsewhere(self, state: DecodeState, export: KVExport) -> tuple[Raised | None, BackendStep]:
+        """Import and decode in another process; return what went wrong there, and the step of the decode."""
+        take_over = TakeOver(export=export.model_dump_json(), parked=state.model_dump_json())
+        lines = play_again(
+            self._name,
+            [Open(settings=self._settings), take_over, Close()],
+            step_deadline_s=START_S,
+            memory_limit_bytes=MEMORY_LIMIT_BYTES,
+        )
+        steps = [BackendStep.model_validate_json(line) for line in lines]
+        return next((step.error for step in steps[:2] if step.error is not None), None), steps[1]
 
     async def _import_damaged(
         self, step: BackendStep, backend: InferenceBackend, state: DecodeState, export: KVExport, how: str

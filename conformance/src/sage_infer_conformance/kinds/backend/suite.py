@@ -8,6 +8,7 @@ from .model import BackendModel
 from .rules.table import RULES, STATED
 from .scenarios.table import SCENARIOS
 from .steps import BackendStep
+from .waiting import MEMORY_LIMIT_BYTES
 
 SUITE = Suite(
     kind="backend",
@@ -18,7 +19,7 @@ SUITE = Suite(
     scenarios=SCENARIOS,
     stated=STATED,
     step_deadline_s=300.0,
-    memory_limit_bytes=24 * 1024**3,
+    memory_limit_bytes=MEMORY_LIMIT_BYTES,
     spawns=True,
     not_tested=(
         "the quality of outputs: whether the model's text is any good is no matter of the contract",

@@ -13,6 +13,10 @@ STALL_S = 60.0
 """Longest wait for the next token of a stream, or for a call to return."""
 SETTLE_S = 3.0
 """Longest wait for counters and blocks once everything has ended."""
+START_S = 240.0
+"""Longest start: a model is loaded, and perhaps compiled."""
+MEMORY_LIMIT_BYTES = 24 * 1024**3
+"""What the process with the instance may grow to; a model of a few billion parameters fits."""
 T = TypeVar("T")
 
 
