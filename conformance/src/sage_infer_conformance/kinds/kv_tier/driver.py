@@ -8,6 +8,7 @@ import tempfile
 import time
 from typing import cast
 
+from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.store import KVStoreTier
 from sage_infer_contracts.testing import Subject
 
@@ -173,7 +174,7 @@ class TierDriver:
         else:
             try:
                 tier = self._subject.create(path=self._home, **options)
-            except TypeError:
+            except (TypeError, InvalidRequest):
                 tier = self._subject.create(**options)
         self._tier = cast(KVStoreTier, tier)
         return step.model_copy(update={"capabilities": tuple(sorted(map(str, self._tier.capabilities)))})

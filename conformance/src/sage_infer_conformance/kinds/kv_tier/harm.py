@@ -154,7 +154,7 @@ def crash(play: Play) -> None:
     nbytes = _filled(play)
     if not nbytes:
         return
-    for turn in range(choices.integer(4, 8)):
+    for turn in range(choices.integer(5, 9)):
         first = Put(keys=(f"s{turn}",), nbytes=nbytes)
         play.do(Crash(commands=(first, _kill(choices), *_doings(choices, nbytes, turn))))
         if play.do(Reopen(close_first=False)).error is not None:
@@ -164,9 +164,10 @@ def crash(play: Play) -> None:
 
 
 def _kill(choices: Choices) -> Fault:
-    if choices.chance(25):
+    if choices.chance(15):
         return Fault(kind="kill", seconds=choices.integer(1, 20) / 1000)
-    return Fault(kind="kill", calls=choices.integer(1, 24), cut=choices.one_of(["before", "half", "after"]))
+    cut = choices.one_of(["half", "before", "after", "half"])
+    return Fault(kind="kill", calls=choices.integer(1, 16), cut=cut)
 
 
 def _doings(choices: Choices, nbytes: int, turn: int) -> tuple[Put | Remove, ...]:

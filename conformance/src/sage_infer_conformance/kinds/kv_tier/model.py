@@ -38,18 +38,6 @@ def hurried(step: TierStep) -> bool:
     return isinstance(step.command, Put | Get) and step.command.deadline_s < SHORT_S
 
 
-def is_unsteady(step: TierStep) -> bool:
-    """Say whether what came of a step depends on timing."""
-    command = step.command
-    if hurried(step):
-        return True
-    if isinstance(command, Put) and step.blocks is not None:
-        return 0 < sum(seen.outcome == "rejected" for seen in step.blocks) < len(step.blocks)
-    if isinstance(command, Fault):
-        return command.kind != "clock"
-    return isinstance(command, Together | Crash | CloseBusy | Damage)
-
-
 @attrs.define(slots=True)
 class Block:
     """A block that is there, or may be."""
@@ -99,6 +87,8 @@ class TierModel:
     fault: str | None = None
     shaken: bool = False
     """Whether there was a fault or damage in this history."""
+    damaged: bool = False
+    """Files were changed; what a restart makes of them is not the tier's fault."""
     unsteady: bool = False
     """Which blocks are there depends on the timing of threads or processes, and no longer on what was asked alone."""
     killed: bool = False
@@ -110,7 +100,7 @@ class TierModel:
     def apply(self, step: TierStep) -> None:
         """Take a step into account."""
         command = step.command
-        self.unsteady = self.unsteady or is_unsteady(step)
+        self.unsteady = self.unsteady or self._is_unsteady(step)
         if isinstance(command, Put):
             self._put(command, step)
         elif isinstance(command, Crash):
@@ -121,6 +111,19 @@ class TierModel:
                 self._unsure(("a", key), 0, command.nbytes)
         elif step.error is None:
             self._went_well(step)
+
+    def _is_unsteady(self, step: TierStep) -> bool:
+        """Say whether what came of a step depends on timing, as which blocks of a batch fit."""
+        command = step.command
+        if hurried(step):
+            return True
+        if isinstance(command, Put) and step.blocks is not None:
+            stored = sum(seen.outcome == "stored" for seen in step.blocks)
+            fits = self.bounds()[3] + len(command.keys) * command.nbytes <= self.capacity_bytes
+            return 0 < stored < len(command.keys) and not fits
+        if isinstance(command, Fault):
+            return command.kind != "clock"
+        return isinstance(command, Together | Crash | CloseBusy | Damage)
 
     def _went_well(self, step: TierStep) -> None:
         command = step.command
@@ -156,7 +159,7 @@ class TierModel:
         elif isinstance(command, Heal):
             self.fault = None
         elif isinstance(command, Damage):
-            self.shaken = True
+            self.shaken = self.damaged = True
             self._suspect(owed=not self.closed)
 
     def _put(self, command: Put, step: TierStep) -> None:
@@ -282,6 +285,8 @@ class TierModel:
             self.blocks.clear()
         elif self.shaken:
             self._may_be_back(self.put_versions)
+        if self.damaged:
+            self._suspect(owed=False)
         self.closed = self.killed = False
         self.reopened = True
         for block in self.blocks.values():
@@ -325,6 +330,7 @@ class TierModel:
             for number, key in enumerate(act.keys):
                 name = (command.namespace, key)
                 self.put_versions.setdefault(name, set()).add(act.version)
+                self.absent.pop(name, None)
                 seen = acted.blocks[number] if acted.blocks and number < len(acted.blocks) else None
                 self._put_by_one(name, act.version, seen, command.nbytes, key in removed)
         for key in removed:

@@ -16,7 +16,23 @@ from .steps import Get, Put, Seen
 
 PATIENCE_S = 4.0
 """How long after its deadline an operation is still waited for."""
+_BRIEF_S = 0.3
+_ENOUGH = 3
 _POLL_S = (0.0, 0.0002, 0.001, 0.004)
+
+
+@attrs.define(slots=True)
+class Patience:
+    """How long to wait. A tier that let some operations run for ever has shown it; the rest is to be short."""
+
+    unended: int = 0
+
+    def limit_s(self, deadline_s: float) -> float:
+        """Return for how long an operation is waited for."""
+        return deadline_s + PATIENCE_S if self.unended < _ENOUGH else min(deadline_s, _BRIEF_S) + _BRIEF_S
+
+
+_PATIENCE = Patience()
 
 
 @attrs.frozen(slots=True)
@@ -43,8 +59,11 @@ def carry_out(
     while True:
         outcomes = tier.poll(handle)
         seconds = time.perf_counter() - began
-        if outcomes is not None or seconds > deadline_s + PATIENCE_S:
-            return Ended(list(outcomes) if outcomes is not None else None, seconds)
+        if outcomes is not None:
+            return Ended(list(outcomes), seconds)
+        if seconds > _PATIENCE.limit_s(deadline_s):
+            _PATIENCE.unended += 1
+            return Ended(None, seconds)
         time.sleep(_POLL_S[min(polls // 8, len(_POLL_S) - 1)])
         polls += 1
 

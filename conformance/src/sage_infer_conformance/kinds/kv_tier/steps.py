@@ -63,7 +63,7 @@ class Put(_OfBlocks):
     op: Literal["put"] = "put"
     version: NonNegativeInt = 0
     nbytes: PositiveInt
-    deadline_s: NonNegativeFloat = 10.0
+    deadline_s: NonNegativeFloat = 5.0
 
     def story(self) -> str:
         """Tell version and deadline, too."""
@@ -75,7 +75,7 @@ class Get(_OfBlocks):
 
     op: Literal["get"] = "get"
     nbytes: PositiveInt
-    deadline_s: NonNegativeFloat = 10.0
+    deadline_s: NonNegativeFloat = 5.0
 
 
 class Contains(_OfBlocks):
