@@ -146,7 +146,7 @@ class RaisesOnCutFiles(ReferenceDetector):
         return super().read_node(probe, folder, cards)
 
 
-@MUTANTS.add("HD-04", "a part of a UUID at the end of what was read is a UUID")
+@MUTANTS.add("HD-04", "a number with separators runs together with that of the next column")
 class JoinsNumbers(ReferenceDetector):
     def read_row(self, cells: dict[str, str]) -> Row | None:
         row = super().read_row(cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -225,8 +226,7 @@ class Fail(Edit):
     def apply(self, shown: Shown) -> Shown:
         """Fail."""
         if self.source.startswith("library:"):
-            reply = f'{{"error": "{self.message}"}}'
-            return shown.with_text(self.source, reply)
+            return shown.with_text(self.source, json.dumps({"error": self.message}))
         text = shown.texts().get(self.source, "")
         kept = texts.cut(text, len(text.encode()) * self.keep_percent // 100)
         stdout = f"{kept}{self.message}\n" if self.on_stdout else kept
@@ -278,7 +278,8 @@ class Numbers(Edit):
     def apply(self, shown: Shown) -> Shown:
         """Change the numbers."""
         for source, text in shown.texts().items():
-            shown = shown.with_text(source, change_numbers(text, self.spare, self.by))
+            by = "null" if self.by is not None and source.startswith("library:") else self.by
+            shown = shown.with_text(source, change_numbers(text, self.spare, by))
         return shown
 
 
@@ -314,19 +315,17 @@ class Beside(Edit):
 
 
 class Relabel(Edit):
-    """The PCI functions of a vendor are another's, or of another class; all else stays as it is."""
+    """The PCI functions of some vendors are another's; all else stays as it is."""
 
     edit: Literal["relabel"] = "relabel"
     owners: tuple[str, ...]
-    vendor: str | None = None
-    device_class: str | None = None
+    vendor: str
 
     def apply(self, shown: Shown) -> Shown:
         """Relabel the functions."""
-        update = {"vendor": self.vendor, "device_class": self.device_class}
-        changes = {name: value for name, value in update.items() if value is not None}
+        update = {"vendor": self.vendor}
         return shown.with_pci(
-            tuple(one.model_copy(update=changes) if one.vendor in self.owners else one for one in shown.pci())
+            tuple(one.model_copy(update=update) if one.vendor in self.owners else one for one in shown.pci())
         )
 
 

@@ -9,7 +9,7 @@ _NUMBER = re.compile(r"(?<![\w.-])\d+(?:\.\d+)?(?=(?:[KMGT]i?B|kB|KB|W|C|%)\b|[^
 _IDENTITY = re.compile(
     r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"  # PCI address
     r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # UUID
-    r"|\d+(?:\.\d+){2,}\S*"  # version
+    r"|(?<![\w.])\d+(?:\.\d+){2,}\S*"  # version
     r"|\d{2,4}[-/]\d\d[-/]\d{2,4}|\d\d?:\d\d(?::\d\d)?"  # date and time
 )
 _UNITS = (1, 512, 1000, 1024, 4096, 65536, 10**6, 2**20, 10**9, 2**30)

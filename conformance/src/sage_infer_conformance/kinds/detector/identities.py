@@ -22,16 +22,18 @@ _FIXED = ("physical", "minor", "uuid", "bdf")
 
 
 def well_formed(report: DetectionReport) -> Iterable[Check]:
-    """Addresses are as the contract writes them, and no two devices have all ids in common."""
-    for one in report.accelerators:
-        if one.ids.bdf is not None:
-            says = f"bdf {one.ids.bdf!r} is not written as dddd:bb:dd.f in lower case"
-            yield check(_BDF.fullmatch(one.ids.bdf) is not None, says)
-    counts = Counter(
-        one.ids for one in report.accelerators if one.slice_of is None and one.ids != DeviceIds()
-    )
+    """Addresses are as the contract writes them."""
+    wrong = [one.ids.bdf for one in report.accelerators if one.ids.bdf and not _BDF.fullmatch(one.ids.bdf)]
+    yield check(not wrong, f"the address {wrong[:1]} is not written as dddd:bb:dd.f in lower case")
+
+
+def no_twins(report: DetectionReport) -> Iterable[Check]:
+    """No two devices have all ids in common. Slices may."""
+    whole = [one.ids for one in report.accelerators if one.slice_of is None and one.ids != DeviceIds()]
     twins = [
-        f"{number} devices have the same ids: {_spell(ids)}" for ids, number in counts.items() if number > 1
+        f"{number} devices have the same ids: {_spell(ids)}"
+        for ids, number in Counter(whole).items()
+        if number > 1
     ]
     yield check(not twins, "; ".join(twins))
 

@@ -9,9 +9,9 @@ from sage_infer_contracts.detection import DetectionReport
 from sage_infer_contracts.devices import AcceleratorDescriptor, Figure
 
 from ...judging.rules import HELD, Check, Rule, Stated, broken, check
-from .edits import Beside, Column, Edits, Fail, Numbers, Replace, Unheard, Variable
+from .edits import Beside, Column, Edits, Fail, Localise, Numbers, Replace, Swell, Unheard, Variable
 from .figures import is_explained
-from .identities import as_known, no_new_names, nobody_new, still_itself, well_formed
+from .identities import as_known, no_new_names, no_twins, nobody_new, still_itself, well_formed
 from .model import ACCELERATOR_CLASSES, DetectorModel
 from .probes import DEADLINE_S
 from .shown import Shown
@@ -205,7 +205,7 @@ def invents_nothing(model: DetectorModel, step: DetectorStep) -> Iterable[Check]
         return
     yield from nobody_new(model, report, edits)
     if model.is_compared(edits) and not all(edit.clean for edit in edits):
-        if not any(isinstance(edit, Replace) for edit in edits):
+        if not any(isinstance(edit, Replace | Swell) for edit in edits):
             yield from no_new_names(model.known, report, shown, edits)
         most = model.known.most_memory_bytes
         for one in report.accelerators:
@@ -236,10 +236,10 @@ def keeps_ids_apart(model: DetectorModel, step: DetectorStep) -> Iterable[Check]
     if not edits:
         expected = model.loaded.ids if model.loaded is not None and _is_whole(step) else ()
         yield from as_known(expected, report)
-        return
-    garbled = any(edit.lossy or isinstance(edit, Column | Numbers) for edit in edits)
-    if model.whole is not None and not garbled:
-        yield from still_itself(model.known, report)
+    if not any(edit.lossy or isinstance(edit, Column | Localise | Numbers | Replace) for edit in edits):
+        yield from no_twins(report)
+        if edits and model.whole is not None:
+            yield from still_itself(model.known, report)
     set_ones = [edit for edit in edits if isinstance(edit, Variable) and edit.value is not None]
     restricted = len(set_ones) == 1 and all(isinstance(edit, Variable) for edit in edits)
     facts, before = model.facts, model.unrestricted
@@ -338,12 +338,12 @@ def ends_in_time(_: DetectorModel, step: DetectorStep) -> Iterable[Check]:
 
 
 RULES = (
-    Rule("HD-01", "sampled", 1, tells_the_state),
-    Rule("HD-02", "sampled", 1, is_pure),
-    Rule("HD-03", "sampled", 1, claims_its_own),
-    Rule("HD-04", "sampled", 1, invents_nothing),
-    Rule("HD-05", "sampled", 1, keeps_ids_apart),
-    Rule("HD-06", "sampled", 1, has_sources),
-    Rule("HD-07", "timed", 1, ends_in_time),
+    Rule("HD-01", "sampled", 60, tells_the_state),
+    Rule("HD-02", "sampled", 400, is_pure),
+    Rule("HD-03", "sampled", 400, claims_its_own),
+    Rule("HD-04", "sampled", 200, invents_nothing),
+    Rule("HD-05", "sampled", 400, keeps_ids_apart),
+    Rule("HD-06", "sampled", 400, has_sources),
+    Rule("HD-07", "timed", 500, ends_in_time),
 )
 STATED: tuple[Stated, ...] = ()

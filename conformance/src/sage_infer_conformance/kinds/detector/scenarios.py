@@ -114,10 +114,6 @@ def strangers(play: Play) -> None:
         if own and model.shown.pci():
             vendor = draw_vendor(choices, own, told=told)
             relabel = Relabel(owners=tuple(sorted(own)), vendor=vendor)
-            if choices.chance(30):
-                relabel = Relabel(
-                    owners=relabel.owners, device_class=choices.one_of(["020000", "010802", "060400"])
-                )
             play.do(Detect(edits=(relabel, beside) if choices.chance(50) else (relabel,)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from sage_infer_contracts.probe import CommandResult, PciDevice, ProbeRecording
@@ -39,7 +40,10 @@ class Shown(FrozenModel):
         return (f"command:{key}" for key in self.recording.commands)
 
     def with_text(self, source: Source, text: str) -> Shown:
-        """Return the same with another text in ``source``; nothing changes where there is no such source."""
+        """Return the same with another text in ``source``; nothing changes where there is no such source.
+
+        A probe promises that libraries reply in JSON, so nothing changes either where a reply would not be any more.
+        """
         kind, _, name = source.partition(":")
         recording = self.recording
         if kind == "file" and name in recording.files:
@@ -47,7 +51,7 @@ class Shown(FrozenModel):
         if kind == "command" and name in recording.commands:
             result = recording.commands[name].model_copy(update={"stdout": text})
             return self._update(commands={**recording.commands, name: result})
-        if kind == "library" and name in recording.libraries:
+        if kind == "library" and name in recording.libraries and _is_json(text):
             return self._update(libraries={**recording.libraries, name: text})
         return self
 
@@ -91,6 +95,14 @@ class Shown(FrozenModel):
 
     def _update(self, **changes: object) -> Shown:
         return self.model_copy(update={"recording": self.recording.model_copy(update=changes)})
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 FIELDS = {
