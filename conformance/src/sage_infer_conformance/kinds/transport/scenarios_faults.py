@@ -21,6 +21,7 @@ def pressure(play: Play) -> None:
         stage.do(Fault(end=stage.b, what="stop"))
     sent = [name for number in range(0, 12, 3) for name in stage.submit("a", *orders[number : number + 3])]
     if stage.remote:
+        stage.do(Await(end="a", transfers=tuple(sent[-1:]), timeout_s=0.1, how="wait"))
         if play.choices.chance(50):
             stage.do(Deregister(end="a", memory=source.memory))
             stage.do(Ask(end="a", transfers=tuple(sent)))
@@ -58,15 +59,25 @@ def _struck(stage: Stage, order: Order, source: Pool, how: str) -> list[str]:
 
 
 @scenario
+def stalls(play: Play) -> None:
+    """The receiver stands still, before or while it is written to: handles end, memory is free, others are served."""
+    _lost_receiver(play, ("stop", "stop first"))
+
+
+@scenario
 def deaths(play: Play) -> None:
-    """The receiver dies, stops, is cut off or closes: handles end, memory is free, others are served."""
+    """The receiver dies, is cut off, closes or ends the lease: handles end, memory is free, others are served."""
+    _lost_receiver(play, ("kill", "cut", "close", "revoke"))
+
+
+def _lost_receiver(play: Play, ways: tuple[str, ...]) -> None:
     stage = Stage(play, "process")
     source, target = stage.pool("a", 9 * MIB), stage.pool(stage.b, 9 * MIB)
     if not stage.remote:
         return
-    how = play.choices.one_of(("stop", "stop first", "kill", "cut", "close", "revoke"))
+    how = play.choices.one_of(ways)
     deadline_s = play.choices.integer(3, 7) / 10
-    nbytes = play.choices.one_of((300_000, MIB + 1, _LARGE_BYTES))
+    nbytes = play.choices.one_of((MIB + 1, _LARGE_BYTES, _LARGE_BYTES))
     order = stage.order(source, target, nbytes, deadline_s=deadline_s, lease_s=0.8, parts=2)
     sent = _struck(stage, order, source, how)
     if sent and how.startswith("stop"):
@@ -202,7 +213,8 @@ def endings(play: Play) -> None:
 
 FAULT_SCENARIOS = (
     Scenario("pressure", pressure, certify=3, develop=3),
-    Scenario("deaths", deaths, certify=7, develop=6),
+    Scenario("stalls", stalls, certify=3, develop=3),
+    Scenario("deaths", deaths, certify=4, develop=4),
     Scenario("sender_dies", sender_dies, certify=2, develop=2),
     Scenario("late", late, certify=5, develop=5),
     Scenario("cancelled", cancelled, certify=3, develop=3),

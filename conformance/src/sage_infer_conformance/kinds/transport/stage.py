@@ -107,9 +107,9 @@ class Stage:
         """Draw a number of bytes, odd and even, around powers of two."""
         return int(self.choices.one_of(_SIZES))
 
-    def take(self, pool: Pool, nbytes: int, most_parts: int = 4) -> tuple[Slice, ...]:
+    def take(self, pool: Pool, nbytes: int, most_parts: int = 4, least_parts: int = 1) -> tuple[Slice, ...]:
         """Take ``nbytes`` of a pool in some parts, in any order."""
-        count = self.choices.integer(1, min(most_parts, nbytes))
+        count = self.choices.integer(least_parts, min(most_parts, nbytes))
         ends = sorted({nbytes, *(self.choices.integer(1, nbytes) for _ in range(count - 1))})
         parts: list[Slice] = []
         for start, end in zip([0, *ends], ends, strict=False):
@@ -151,9 +151,11 @@ class Stage:
         deadline_s: float = 12.0,
         lease_s: float = 60.0,
         parts: int = 4,
+        least_parts: int = 1,
     ) -> Order:
         """Take parts of both pools, have a lease granted, and return the order."""
-        give, get = self.take(source, nbytes, parts), self.take(target, nbytes, parts)
+        give = self.take(source, nbytes, parts, least_parts)
+        get = self.take(target, nbytes, parts, least_parts)
         lease, generation = self.grant(target.end, get, lease_s)
         return Order(
             transfer=f"t{self.number('transfer')}",
