@@ -15,11 +15,13 @@ from typing import IO
 from sage_infer_contracts.testing import SubjectKind
 
 from ..history.steps import Raised
+from ..kinds.table import suite_of
 from ..running.names import FullName
 from .facts import Entries, Entry, PackageFacts, Question, Starts, Use
 from .metadata import claims_of, driver_group, read_metadata
 
-_DEADLINE_S = 600.0
+_DEADLINE_S, _DEADLINE_STEPS = 120.0, 2.0
+"""A child may take this much, and this many times what a step of the kind may take: it starts a subject thrice."""
 _REAP_S = 5.0
 _TAIL_BYTES = 4096
 _WORKERS = 2
@@ -64,6 +66,7 @@ def _use(answer: str | Raised) -> Use:
 
 def _ask(question: Question) -> str | Raised:
     """Return a child's answer as JSON, or what became of the child."""
+    deadline_s = _DEADLINE_S + _DEADLINE_STEPS * suite_of(question.kind).step_deadline_s
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         answer = Path(folder) / "answer.json"
         module = f"{__package__}.child"
@@ -75,9 +78,9 @@ def _ask(question: Question) -> str | Raised:
             start_new_session=True,
         )
         try:
-            code = process.wait(_DEADLINE_S)
+            code = process.wait(deadline_s)
         except subprocess.TimeoutExpired:
-            return Raised(type="Hang", message=f"no end after {_DEADLINE_S:g} s", fate="hang")
+            return Raised(type="Hang", message=f"no end after {deadline_s:g} s", fate="hang")
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -24,7 +24,7 @@ def use_in_started_processes(question: Question) -> Starts:
     """Use the subject here first, as a parent that has it loaded, then under spawn and fork-server."""
     before = multiprocessing.get_start_method(allow_none=True)
     began = time.monotonic()
-    use = use_once(question.subject, question.kind)
+    use = use_once(question.subject, question.kind, trace=True)
     deadline_s = _DEADLINE_S + _DEADLINE_USES * (time.monotonic() - began)
     after = multiprocessing.get_start_method(allow_none=True)
     spawn, server = multiprocessing.get_context("spawn"), multiprocessing.get_context("forkserver")

@@ -70,8 +70,8 @@ class _Maker:
         return made
 
 
-def use_once(subject: str, kind: SubjectKind) -> Use:
-    """Use a subject as the first scenario of its kind begins, up to the first error."""
+def use_once(subject: str, kind: SubjectKind, *, trace: bool = False) -> Use:
+    """Use a subject as the first scenario of its kind begins, up to the first error; ``trace`` what ran."""
     missed = watch_misses()
     try:
         found = find_subject(subject, kind)
@@ -86,7 +86,7 @@ def use_once(subject: str, kind: SubjectKind) -> Use:
     finally:
         sys.meta_path.remove(missed)
     use = Use(error=error_of_step, steps=steps, missing=missed.names(), heavy=_heavy())
-    return use.model_copy(update=_origins(found, maker.made, FullName.read(subject).bare))
+    return use.model_copy(update=_origins(found, maker.made, FullName.read(subject).bare)) if trace else use
 
 
 def _play(found: Found, name: str) -> tuple[int, Raised | None]:

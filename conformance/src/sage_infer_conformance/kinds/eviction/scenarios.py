@@ -10,8 +10,8 @@ _EVENTS = {
     "admit": 30,
     "touch": 18,
     "stranger": 2,
-    "pin": 10,
-    "unpin": 8,
+    "pin": 14,
+    "unpin": 10,
     "discard": 10,
     "victims": 18,
     "evict": 8,
@@ -26,6 +26,7 @@ class Life:
         self._choices: Choices = play.choices
         self._model: EvictionModel = play.model
         self._fresh = 0
+        self._left_pinned: list[str] = []
 
     def run(self, low: int, high: int) -> None:
         """Fill a policy, then draw ``low`` to ``high`` events, and ask at the end."""
@@ -54,14 +55,15 @@ class Life:
             self._ask()
 
     def _pin(self, event: str) -> None:
-        """Pin any block, now and then one that is pinned already; undo a pin of one that is."""
+        """Pin any block, rather a leaf, now and then one that is pinned already; undo a pin of one that is."""
         pinned = [key for key, block in self._model.blocks.items() if block.pins]
         if event == "unpin":
             if pinned:
                 self._play.do(Unpin(key=self._choices.one_of(pinned)))
-        else:
-            among = pinned if pinned and self._choices.chance(30) else list(self._model.blocks)
-            self._play.do(Pin(key=self._choices.one_of(among)))
+            return
+        whose = self._choices.weighted({"any": 40, "leaf": 35, "pinned": 25})
+        among = {"any": list(self._model.blocks), "leaf": self._model.leaves(), "pinned": pinned}[whose]
+        self._play.do(Pin(key=self._choices.one_of(among or list(self._model.blocks))))
 
     def _admit(self) -> None:
         model = self._model
@@ -76,8 +78,11 @@ class Life:
         self._play.do(admit.model_copy(update=_hints(self._choices)))
 
     def _key(self) -> str:
-        """Name a block that comes back, or a new one."""
+        """Name a block that comes back, rather one that was pinned when it left, or a new one."""
         gone = sorted(self._model.left)
+        lost = [key for key in self._left_pinned if key in self._model.left]
+        if lost and self._choices.chance(50):
+            return str(self._choices.one_of(lost))
         if gone and self._choices.chance(35):
             return str(self._choices.one_of(gone))
         self._fresh += 1
@@ -94,7 +99,10 @@ class Life:
         """Name a leaf that leaves without being asked to, as when its memory fails; pinned ones leave, too."""
         leaves = self._model.leaves()
         pinned = [key for key in leaves if self._model.blocks[key].pins]
-        return str(self._choices.one_of(pinned if pinned and self._choices.chance(35) else leaves))
+        if pinned and self._choices.chance(60):
+            self._left_pinned.append(str(self._choices.one_of(pinned)))
+            return self._left_pinned[-1]
+        return str(self._choices.one_of(leaves))
 
     def _evict(self, count: int) -> None:
         """Do what a full tier does: ask, and discard what was named, children first."""
