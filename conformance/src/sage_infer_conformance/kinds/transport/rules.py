@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator
 
 from ...history.steps import Raised
 from ...judging.rules import HELD, REFUSED, Check, Rule, Stated, broken, check
-from .contents import Segment, digest, pattern
-from .model import SKEW_S, Transfer, TransportModel
+from .contents import Segment
+from .evidence import held_or_broken, is_certain, refusal_in_burst, settled, sights, told
+from .model import TransportModel
+from .nouns import SKEW_S
 from .steps import (
+    Ask,
     Await,
     Close,
     Create,
     Deregister,
     Grant,
-    Order,
     Sight,
     State,
     Submit,
@@ -25,111 +27,10 @@ MARGIN_S = 5.0
 """By how much a busy machine may be late. Deadlines in fault histories are near one second."""
 
 
-# What was seen in memory.
-
-
-Seen = tuple[list[Segment], Sight, str | None]
-
-
-def _sights(model: TransportModel, step: TransportStep, clause: str) -> Iterator[Seen]:
-    """Yield what ``clause`` watches: the segments of a slice, what was seen, and what is wrong with it."""
-    if step.command.op != "look":
-        return
-    for part, sight in zip(step.command.slices, step.sights, strict=False):
-        segments = model.memories[part.memory].canvas.within(part.offset, part.offset + part.nbytes)
-        if not segments or segments[0].clause != clause or any(one.content is None for one in segments):
-            continue
-        expected = b"".join(_bytes_of(model, one) for one in segments)
-        wrong = None
-        if digest(expected) != sight.digest:
-            names = " + ".join(f"{one.end - one.start} of {one.content}" for one in segments[:4])
-            wrong = f"{part} must hold {names} bytes and holds {sight}"
-        yield segments, sight, wrong
-
-
-def _is_certain(model: TransportModel, segments: list[Segment]) -> bool:
-    named = [model.transfers[one.transfer] for one in segments if one.transfer is not None]
-    return all(one.certain for one in segments) and all(one.is_certain for one in named)
-
-
-def _held_or_broken(
-    model: TransportModel, step: TransportStep, clause: str, how: str = ""
-) -> Iterator[Check]:
-    """Judge what was seen. What holds is counted where it would have been looked at in every run."""
-    for segments, _, wrong in _sights(model, step, clause):
-        if wrong is not None:
-            yield broken(how + wrong)
-        elif _is_certain(model, segments):
-            yield HELD
-
-
-def _settled(model: TransportModel, step: TransportStep) -> Iterator[tuple[Transfer, State]]:
-    """Yield the transfers that must be done and were waited for."""
-    if step.command.op == "await":
-        for state in step.states:
-            if model.transfers[state.transfer].is_certain:
-                yield model.transfers[state.transfer], state
-
-
-def _bytes_of(model: TransportModel, segment: Segment) -> bytes:
-    assert segment.content is not None
-    whole = pattern(segment.content, _content_bytes(model, segment.content))
-    return whole[segment.offset : segment.offset + segment.end - segment.start]
-
-
-def _content_bytes(model: TransportModel, content: str) -> int:
-    """Contents are called like the memory they fill, or ``memory#n`` once it was rewritten."""
-    return model.memories[content.partition("#")[0]].nbytes
-
-
-def _told(model: TransportModel, step: TransportStep) -> Iterator[tuple[Transfer, State]]:
-    """Yield what is told for the first time, of transfers whose end was not known before this step."""
-    for state in step.states:
-        transfer = model.transfers.get(state.transfer) or _new(model, step, state)
-        if transfer is not None and not transfer.ended:
-            yield transfer, state
-
-
-def _new(model: TransportModel, step: TransportStep, state: State) -> Transfer | None:
-    """Return the transfer that this very step submits, as the model is about to see it."""
-    command = step.command
-    if not isinstance(command, Submit):
-        return None
-    for order in command.orders:
-        if order.transfer == state.transfer:
-            refusal = _refusal_in_burst(model, command, order, step.at_s)
-            return Transfer(
-                order, command.end, step.at_s, refusal, promised=_is_promised(model, command, order, step)
-            )
-    return None
-
-
-def _refusal_in_burst(
-    model: TransportModel, command: Submit, order: Order, at_s: float
-) -> tuple[str, str] | None:
-    earlier = command.orders[: command.orders.index(order)]
-    if any(one.wire_id == order.wire_id for one in earlier):
-        return "TE-02", "it repeats a transfer_id"
-    return model.refusal_of(command.end, order, at_s)
-
-
-def _is_promised(model: TransportModel, command: Submit, order: Order, step: TransportStep) -> bool:
-    if _refusal_in_burst(model, command, order, step.at_s) is not None:
-        return False
-    earlier = command.orders[: command.orders.index(order)]
-    before = [one.order for one in model.unsettled(command.end)] + list(earlier)
-    sole = sum(one.lease == order.lease for one in command.orders)
-    inflight = sum(one.nbytes for one in before)
-    return sole == 1 and model.is_promised(command.end, order, step.at_s, inflight)
-
-
-# The clauses.
-
-
 def identical_and_in_full(model: TransportModel, step: TransportStep) -> Iterable[Check]:
     """TE-01."""
-    yield from _held_or_broken(model, step, "TE-01")
-    for transfer, state in _told(model, step):
+    yield from held_or_broken(model, step, "TE-01")
+    for transfer, state in told(model, step):
         nbytes = transfer.order.nbytes
         if state.state == "done" and transfer.refusal is None and state.bytes_moved != nbytes:
             yield broken(
@@ -139,7 +40,7 @@ def identical_and_in_full(model: TransportModel, step: TransportStep) -> Iterabl
         known = model.transfers.get(state.transfer)
         if known is not None and known.ended and known.state != state.state:
             yield broken(f"{state.transfer} was {known.state} and is {state.state} now")
-    for _ in _settled(model, step):
+    for _ in settled(model, step):
         yield HELD
 
 
@@ -148,8 +49,8 @@ def guarded_by_lease(model: TransportModel, step: TransportStep) -> Iterable[Che
     if step.command.op == "revoke":
         yield check(step.error is None, f"a lease cannot be revoked: {step.error}")
     yield from _refusals(model, step, "TE-02")
-    yield from _held_or_broken(model, step, "TE-02", "written although no lease allows it: ")
-    for transfer, state in _told(model, step):
+    yield from held_or_broken(model, step, "TE-02", "written although no lease allows it: ")
+    for transfer, state in told(model, step):
         rivals = [
             model.transfers[name] for name in model.rivals(transfer) if model.transfers[name].state == "done"
         ]
@@ -167,7 +68,7 @@ def ends_in_time(model: TransportModel, step: TransportStep) -> Iterable[Check]:
     command, now_s = step.command, step.at_s + step.seconds
     if step.error is not None and step.error.fate == "hang":
         yield broken(f"it hangs: {step.error.message}")
-    for transfer, state in _told(model, step):
+    for transfer, state in told(model, step):
         deadline_s = transfer.submitted_at_s + transfer.order.deadline_s
         if state.state == "pending" and now_s > deadline_s + MARGIN_S:
             yield broken(f"{state.transfer} is pending {now_s - deadline_s:.1f} s after its deadline")
@@ -219,6 +120,11 @@ def _closed(step: TransportStep) -> Iterator[Check]:
 def bounded_back_pressure(model: TransportModel, step: TransportStep) -> Iterable[Check]:
     """TE-04."""
     command = step.command
+    if isinstance(command, Ask):
+        limit = model.ends[command.end].max_inflight_bytes
+        pending = [state.transfer for state in step.states if state.state == "pending"]
+        nbytes = sum(model.transfers[name].order.nbytes for name in pending)
+        yield check(nbytes <= limit, f"{nbytes} bytes are in flight and {limit} are allowed")
     if not isinstance(command, Submit) or step.error is not None:
         return
     limit = model.ends[command.end].max_inflight_bytes
@@ -226,7 +132,7 @@ def bounded_back_pressure(model: TransportModel, step: TransportStep) -> Iterabl
     asked = sum(order.nbytes for order in command.orders)
     if known + asked > limit:
         yield from _under_pressure(model, command, step, limit)
-    for transfer, state in _told(model, step):
+    for transfer, state in told(model, step):
         first = state.transfer == command.orders[0].transfer
         if first and not known and transfer.must_be_done and 2 * transfer.order.nbytes >= limit:
             says = f"nothing is in flight, and {transfer.order.nbytes} of {limit} bytes are refused: {state.error}"
@@ -236,17 +142,19 @@ def bounded_back_pressure(model: TransportModel, step: TransportStep) -> Iterabl
 def _under_pressure(
     model: TransportModel, command: Submit, step: TransportStep, limit: int
 ) -> Iterator[Check]:
-    told = {state.transfer: state for state in step.states}
+    by_name = {state.transfer: state for state in step.states}
     sizes = {one.order.transfer: one.order.nbytes for one in model.pending(command.end)}
     sizes.update({order.transfer: order.nbytes for order in command.orders})
-    pending = sum(sizes[name] for name, state in told.items() if state.state == "pending" and name in sizes)
+    pending = sum(
+        sizes[name] for name, state in by_name.items() if state.state == "pending" and name in sizes
+    )
     yield check(pending <= limit, f"{pending} bytes are in flight and {limit} are allowed")
     for order in command.orders:
-        state = told[order.transfer]
+        state = by_name[order.transfer]
         yield check(
             state.seconds < MARGIN_S, f"submit of {order.transfer} took {state.seconds:.1f} s: it waits"
         )
-        refusal = _refusal_in_burst(model, command, order, step.at_s)
+        refusal = refusal_in_burst(model, command, order, step.at_s)
         if (state.state == "refused" or order.nbytes > limit) and (refusal is None or refusal[0] == "TE-04"):
             says = f"{order.transfer} is more than may be in flight; it is {state.state}: {state.error}"
             yield check(_code(state.error) == "capacity_exceeded", says)
@@ -257,7 +165,7 @@ def _under_pressure(
 def only_with_credential(model: TransportModel, step: TransportStep) -> Iterable[Check]:
     """TE-05."""
     yield from _refusals(model, step, "TE-05")
-    yield from _held_or_broken(model, step, "TE-05", "written by a peer without the credential: ")
+    yield from held_or_broken(model, step, "TE-05", "written by a peer without the credential: ")
     command = step.command
     if (
         isinstance(command, Create)
@@ -270,7 +178,7 @@ def only_with_credential(model: TransportModel, step: TransportStep) -> Iterable
 
 def do_not_mix(model: TransportModel, step: TransportStep) -> Iterable[Check]:
     """TE-06."""
-    for segments, sight, wrong in _sights(model, step, "TE-01"):
+    for segments, sight, wrong in sights(model, step, "TE-01"):
         transfer = model.transfers.get(segments[0].transfer or "")
         if transfer is None or not transfer.company:
             continue
@@ -283,9 +191,9 @@ def do_not_mix(model: TransportModel, step: TransportStep) -> Iterable[Check]:
         own_elsewhere = wrong is not None and _is_misplaced(segments, sight)
         if mixed or own_elsewhere:
             yield broken(f"bytes of concurrent transfers are mixed: {wrong}")
-        elif _is_certain(model, segments):
+        elif is_certain(model, segments):
             yield HELD
-    for transfer, state in _settled(model, step):
+    for transfer, state in settled(model, step):
         mates_failed = [name for name in transfer.company if _falls(model, name)]
         if mates_failed:
             why = state.reason or state.error
@@ -311,11 +219,11 @@ def carried_out(model: TransportModel, step: TransportStep) -> Iterable[Check]:
         yield check(
             step.error is None, f"nothing stands in the way of the lease, and it is refused: {step.error}"
         )
-    for transfer, state in _told(model, step):
+    for transfer, state in told(model, step):
         if transfer.must_be_done and state.state not in ("pending", "done"):
             why = state.reason or state.error
             yield broken(f"nothing stands in the way of {state.transfer}; it is {state.state}: {why}")
-    for _, state in _settled(model, step):
+    for _, state in settled(model, step):
         if state.state == "done":
             yield HELD
 
@@ -330,7 +238,7 @@ def _is_in_order(model: TransportModel, command: Grant) -> bool:
 def only_registered_memory(model: TransportModel, step: TransportStep) -> Iterable[Check]:
     """TE-08."""
     yield from _refusals(model, step, "TE-08")
-    yield from _held_or_broken(model, step, "TE-08", "no plan names it: ")
+    yield from held_or_broken(model, step, "TE-08", "no plan names it: ")
     if step.command.op == "look":
         yield check(not step.stained, f"something was written around {', '.join(step.stained)}")
     command = step.command
@@ -342,14 +250,14 @@ def only_registered_memory(model: TransportModel, step: TransportStep) -> Iterab
     if isinstance(command, Deregister) and model.is_leased(command.memory, step.at_s + step.seconds, SKEW_S):
         says = f"{command.memory} is deregistered while a lease is granted on it"
         yield check(_code(step.error) == "invalid_request", says)
-    for transfer, state in _told(model, step):
+    for transfer, state in told(model, step):
         if transfer.lost_source and state.state == "pending":
             yield broken(f"the source of {state.transfer} was deregistered while it was under way")
 
 
 def _refusals(model: TransportModel, step: TransportStep, clause: str) -> Iterator[Check]:
     """Judge transfers that must be refused by ``clause``, when their end becomes known."""
-    for transfer, state in _told(model, step):
+    for transfer, state in told(model, step):
         if transfer.refusal is None or transfer.refusal[0] != clause or state.state == "pending":
             continue
         why, code = transfer.refusal[1], _code(state.error)

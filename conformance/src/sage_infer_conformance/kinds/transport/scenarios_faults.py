@@ -24,7 +24,7 @@ def pressure(play: Play) -> None:
         stage.do(Await(end="a", transfers=tuple(sent[-1:]), timeout_s=0.1, how="wait"))
         if play.choices.chance(50):
             stage.do(Deregister(end="a", memory=source.memory))
-            stage.do(Ask(end="a", transfers=tuple(sent)))
+        stage.do(Ask(end="a", transfers=tuple(sent)))
         stage.do(Fault(end=stage.b, what="go_on"))
         for name in sent[:: play.choices.integer(1, 2)]:
             stage.do(Cancel(end="a", transfer=name))

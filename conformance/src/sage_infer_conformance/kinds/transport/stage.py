@@ -9,7 +9,8 @@ from functools import wraps
 import attrs
 
 from ..suite import Play
-from .model import SKEW_S, Lease, TransportModel
+from .model import TransportModel
+from .nouns import SKEW_S, Lease
 from .rules import MARGIN_S
 from .steps import (
     Allocate,
