@@ -5,7 +5,7 @@ import pytest
 from sage_infer_conformance.mutants.mutant import Mutant, ward_of
 from sage_infer_conformance.running.session import Order, run
 
-KINDS = ("backend", "eviction", "conduct", "embedding", "hybrid", "kv_tier", "transport")
+KINDS = ("backend", "eviction", "conduct", "detector", "embedding", "hybrid", "kv_tier", "transport")
 MUTANTS = [(kind, mutant) for kind in KINDS for mutant in ward_of(kind)]
 
 

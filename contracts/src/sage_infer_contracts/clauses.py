@@ -50,7 +50,7 @@ _ALL = (
     Clause("HB-02", "HybridInferenceBackend", "load, unload and status keep a memory budget that is never exceeded, by the process's real memory"),
     Clause("HB-03", "HybridInferenceBackend", "a request is never lost to an unload"),
     Clause("HB-04", "HybridInferenceBackend", "unknown models are refused naming what exists"),
-    Clause("HD-01", "HardwareDetector", "reports present, absent, present-but-unreadable with a reason, or partial; a driver error is not absence"),
+    Clause("HD-01", "HardwareDetector", "reports present, absent, present-but-unreadable with a reason, or partial; a driver error is not absence, nor is what the probe cannot tell; devices lost to a failing source are not passed over as present"),
     Clause("HD-02", "HardwareDetector", "pure on recorded sources: same probe, same answer; no import of torch or a vendor SDK in the calling process"),
     Clause("HD-03", "HardwareDetector", "never claims another vendor's device; PCI vendor and class decide"),
     Clause("HD-04", "HardwareDetector", "malformed, truncated, widened, noisy or localised tool output never raises and never invents a device"),

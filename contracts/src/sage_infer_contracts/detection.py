@@ -53,7 +53,8 @@ class HardwareDetector(Protocol):
     def detect(self, probe: Probe) -> DetectionReport:
         """Look at the machine through ``probe`` and nothing else.
 
-        HD-01: MUST report present, absent, unreadable with a reason, or partial; a driver error is not absence.
+        HD-01: MUST report present, absent, unreadable with a reason, or partial; a driver error is not absence, nor
+        is what the probe cannot tell; devices lost to a failing source MUST NOT be passed over as present.
         HD-02: MUST be pure on recorded sources and MUST NOT import torch or a vendor SDK in this process.
         HD-03: MUST NOT claim another vendor's device; PCI vendor and class decide.
         HD-04: malformed, truncated, widened, noisy or localised output MUST NOT raise nor invent a device.

@@ -63,8 +63,8 @@ class DetectorModel:
     """What was reported while every variable of visible devices was known not to be set."""
     absences: set[frozenset[Source]] = attrs.field(factory=set)
     """Sets of sources without which the machine was looked at."""
-    machine: int = 0
-    said: dict[tuple[int, str], DetectionReport | None] = attrs.field(factory=dict)
+    machine: str = ""
+    said: dict[tuple[str, str], DetectionReport | None] = attrs.field(factory=dict)
     reports: dict[int, DetectionReport | None] = attrs.field(factory=dict)
     steps: int = 0
     _after: tuple[Edits, Shown, Shown] | None = None
@@ -74,7 +74,7 @@ class DetectorModel:
         command, number = step.command, self.steps
         self.steps += 1
         if isinstance(command, Load | Make):
-            self._take_up(step, number)
+            self._take_up(step)
         elif isinstance(command, Detect):
             report = step.seen.report if step.seen is not None else None
             self.reports[number] = report
@@ -82,13 +82,15 @@ class DetectorModel:
             if step.seen is not None and report is not None:
                 self._learn(command, step.seen, report)
 
-    def _take_up(self, step: DetectorStep, number: int) -> None:
+    def _take_up(self, step: DetectorStep) -> None:
         self.facts = step.facts or self.facts
         self.loaded = step.loaded
         self.shown = step.command.shown if isinstance(step.command, Make) else Shown()
         if step.loaded is not None:
             self.shown = step.loaded.shown
-        self.whole, self.unrestricted, self.machine = None, None, number
+        self.whole, self.unrestricted = None, None
+        # A machine that is taken up again is the same machine: nothing that came between may change the answer.
+        self.machine = step.loaded.name if step.loaded is not None else self.shown.model_dump_json()
         self.known, self.absences = Known(), set()
 
     def _learn(self, command: Detect, seen: Seen, report: DetectionReport) -> None:
@@ -100,7 +102,7 @@ class DetectorModel:
         if command.edits and all(isinstance(edit, Variable) and edit.value is None for edit in command.edits):
             self.unrestricted = report
 
-    def question(self, command: Detect) -> tuple[int, str]:
+    def question(self, command: Detect) -> tuple[str, str]:
         """Return what makes two looks the same: the machine, and what was done to it."""
         return self.machine, command.model_dump_json()
 

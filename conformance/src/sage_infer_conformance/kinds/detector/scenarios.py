@@ -87,20 +87,27 @@ def _alone(play: Play, model: DetectorModel, chosen: list[Source]) -> tuple[AnyE
 def taken_away(play: Play) -> None:
     """Tools that fail, hang, are missing or were not recorded; one, some, or all of them."""
     choices = play.choices
-    model = _begin(play)
+    ordinal = choices.integer(0, 255)
+    model = _begin(play, ordinal)
     sources = asked_sources(model)
+    commands = [source for source in sources if source.startswith("command:")]
+    everything: list[AnyEdit] = [draw_failure(choices, source) for source in commands]
+    everything += [Gone(source=source) for source in sources if source not in commands]
+    play.do(Detect(edits=tuple(everything)))
     for _ in range(4 if sources else 0):
         edits: list[AnyEdit] = [draw_loss(choices, source) for source in sources if choices.chance(60)]
         if choices.chance(40):
-            edits = [draw_failure(choices, source) for source in sources if source.startswith("command:")]
+            edits = [draw_failure(choices, source) for source in commands]
         if choices.chance(15):
             edits.append(Unheard(source="pci"))
         play.do(Detect(edits=tuple(edits)))
-    commands = [
-        source for source in sources if source.startswith("command:") and model.shown.texts().get(source)
-    ]
-    for _ in range(2 if commands else 0):
-        play.do(Detect(edits=(draw_failure(choices, choices.one_of(commands), partly=True),)))
+    printing = [source for source in commands if model.shown.texts().get(source)]
+    for _ in range(2 if printing else 0):
+        play.do(Detect(edits=(draw_failure(choices, choices.one_of(printing), partly=True),)))
+    if model.loaded is not None:
+        _begin(play, ordinal + 1)
+        play.do(Load(ordinal=ordinal))
+        play.do(Detect(edits=tuple(everything)))
 
 
 def strangers(play: Play) -> None:

@@ -39,6 +39,22 @@ class Shown(FrozenModel):
         """Yield the sources that are commands."""
         return (f"command:{key}" for key in self.recording.commands)
 
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether there is no file, output or reply with any content, but perhaps tools that fail."""
+        recording, command = self.recording, self.any_command
+        if (
+            recording.files
+            or recording.commands
+            or recording.libraries
+            or recording.directories
+            or recording.pci
+        ):
+            return False
+        if command is None or command.timed_out:
+            return True
+        return not command.stdout and command.exit_status not in (0, None)
+
     def with_text(self, source: Source, text: str) -> Shown:
         """Return the same with another text in ``source``; nothing changes where there is no such source.
 

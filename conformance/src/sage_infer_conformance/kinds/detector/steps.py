@@ -124,6 +124,22 @@ class DetectorStep(Step):
     seen: Seen | None = None
     again: tuple[Repeated, ...] | None = None
 
+    @property
+    def report(self) -> DetectionReport | None:
+        """What was reported; None where nothing was."""
+        return self.seen.report if self.seen is not None and self.error is None else None
+
+    @property
+    def edits(self) -> Edits:
+        """What was done to the machine."""
+        return self.command.edits if isinstance(self.command, Detect) else ()
+
+    @property
+    def looks_at_the_whole(self) -> bool:
+        """Whether the machine is shown as it is, and answers at once."""
+        command = self.command
+        return isinstance(command, Detect) and not command.edits and not command.seconds_per_command
+
     def answer(self) -> str:
         """Return what was found, in a few words."""
         if self.loaded is not None:
