@@ -26,8 +26,10 @@ from sage_infer_conformance.kinds.backend.steps import (
     BackendStep,
     Close,
     Decode,
+    HandOver,
     Open,
     Prefill,
+    Release,
     Serve,
     ShowTie,
     TimeReuse,
@@ -254,6 +256,16 @@ def test_a_state_is_good_once() -> None:
     assert wrong(kv.states_are_used_once(model, decode))
     model.apply(BackendStep(command=Close()))
     assert wrong(kv.states_are_used_once(model, BackendStep(command=Decode(state="p/1"))))
+
+
+def test_a_state_whose_export_is_refused_is_still_good() -> None:
+    model = opened("backend.generate", "backend.split_prefill")
+    model.apply(BackendStep(command=Prefill(name="p", prompts=(PROMPT,), params=GREEDY), states=("p/0",)))
+    unsupported = Raised(type="Unsupported", code="unsupported", message="no")
+    refused = BackendStep(command=HandOver(state="p/0"), error=unsupported)
+    assert list(kv.schema_is_true(model, refused)) == [REFUSED]
+    model.apply(refused)
+    assert wrong(kv.states_are_used_once(model, BackendStep(command=Release(state="p/0")))) == []
 
 
 def test_what_is_not_declared_is_refused() -> None:

@@ -191,9 +191,11 @@ class BackendModel:
             self._set(lambda _, state: state.call == command.request, "used")
         elif isinstance(command, Expire):
             self._set(lambda _, state: state.fate == "parked", "expired")
-        elif (
-            isinstance(command, (Decode, Release)) and command.forged is None and step.error is None
-        ) or isinstance(command, (HandOver, Contend)):
+        elif isinstance(command, HandOver) and step.bytes_written is None:
+            return  # nothing was exported, so the state is where it was
+        elif isinstance(command, (HandOver, Contend)):
+            self._set(lambda name, _: name == command.state, "used")
+        elif isinstance(command, (Decode, Release)) and command.forged is None and step.error is None:
             self._set(lambda name, _: name == command.state, "used")
 
     def _set(self, which: Callable[[str, State], bool], fate: Fate) -> None:
