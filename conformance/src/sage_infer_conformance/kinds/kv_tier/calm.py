@@ -14,6 +14,7 @@ from .steps import (
     Fault,
     Footprint,
     Get,
+    Heal,
     Names,
     Put,
     Remove,
@@ -188,13 +189,18 @@ def together(play: Play) -> None:
     """Threads that put and read the same blocks, fill the tier at once, and take away what others put."""
     choices = play.choices
     nbytes = choices.one_of([4096, 65_536, 262_144])
-    create(play, nbytes, 4, 8)
+    lag = choices.chance(50)
+    create(play, nbytes, 4, 8, io=lag)
     if choices.chance(60):
         play.do(Put(keys=_POOL[:2], nbytes=nbytes))
+    if lag:
+        play.do(Fault(kind="lag", seconds=0.001))
     for _ in range(choices.integer(1, 3)):
         plan = choices.one_of([_same_blocks, _rush, _coming_and_going])
         play.do(Together(nbytes=nbytes, threads=plan(choices)))
         audit(play, "a", (*_POOL, *_RUSHED), nbytes)
+    if lag:
+        play.do(Heal())
     play.do(Remove(keys=(*_POOL, *_RUSHED)))
     audit(play, "a", (*_POOL, *_RUSHED), nbytes)
 

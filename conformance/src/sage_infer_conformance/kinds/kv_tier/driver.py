@@ -21,6 +21,7 @@ from .faults import Faults
 from .operations import Ended, describe, get_blocks, put_blocks
 from .regions import Regions
 from .steps import (
+    HARMLESS,
     Contains,
     Crash,
     Create,
@@ -184,7 +185,7 @@ class TierDriver:
         if self._faults is None:
             return step
         if isinstance(command, Fault):
-            self._armed = self._armed or command.kind != "clock"
+            self._armed = self._armed or command.kind not in HARMLESS
             self._faults.arm(command)
             return step
         self._faults.heal()

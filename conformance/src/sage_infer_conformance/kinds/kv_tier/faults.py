@@ -191,7 +191,7 @@ class Faults:
             return do()
         if fault.kind == "kill":
             return self._die(fault, call, do) if number == fault.calls else do()
-        if fault.kind in ("slow", "stall"):
+        if fault.kind in ("slow", "stall", "lag"):
             self._wait(fault)
             return do()
         if _fails(fault, call):

@@ -154,20 +154,22 @@ def crash(play: Play) -> None:
     nbytes = _filled(play)
     if not nbytes:
         return
-    for turn in range(choices.integer(5, 9)):
+    first_call = choices.one_of([1, 9])
+    for turn in range(8):
         first = Put(keys=(f"s{turn}",), nbytes=nbytes)
-        play.do(Crash(commands=(first, _kill(choices), *_doings(choices, nbytes, turn))))
+        kill = _kill(choices, first_call + turn)
+        play.do(Crash(commands=(first, kill, *_doings(choices, nbytes, turn))))
         if play.do(Reopen(close_first=False)).error is not None:
             return
         audit(play, "a", (*_ALL, *(f"s{number}" for number in range(turn + 1))), nbytes)
         play.do(Remove(keys=(*_NEW, f"s{turn}")))
 
 
-def _kill(choices: Choices) -> Fault:
+def _kill(choices: Choices, call: int) -> Fault:
+    """Draw how a process dies. One call after the other has its turn, so that none is left out by chance."""
     if choices.chance(15):
         return Fault(kind="kill", seconds=choices.integer(1, 20) / 1000)
-    cut = choices.one_of(["half", "before", "after", "half"])
-    return Fault(kind="kill", calls=choices.integer(1, 16), cut=cut)
+    return Fault(kind="kill", calls=call, cut=choices.one_of(["half", "before", "after", "half"]))
 
 
 def _doings(choices: Choices, nbytes: int, turn: int) -> tuple[Put | Remove, ...]:

@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 
 from .steps import (
+    HARMLESS,
     Close,
     CloseBusy,
     Contains,
@@ -122,7 +123,7 @@ class TierModel:
             fits = self.bounds()[3] + len(command.keys) * command.nbytes <= self.capacity_bytes
             return 0 < stored < len(command.keys) and not fits
         if isinstance(command, Fault):
-            return command.kind != "clock"
+            return command.kind not in HARMLESS
         return isinstance(command, Together | Crash | CloseBusy | Damage)
 
     def _went_well(self, step: TierStep) -> None:
@@ -153,7 +154,7 @@ class TierModel:
             self.closed = True
         elif isinstance(command, Reopen):
             self._reopened()
-        elif isinstance(command, Fault) and command.kind not in ("clock", "kill"):
+        elif isinstance(command, Fault) and command.kind not in HARMLESS:
             self.fault, self.shaken = command.kind, True
             self._suspect(owed=True)
         elif isinstance(command, Heal):

@@ -32,15 +32,15 @@ def _counted(judge: Judge[TierModel, TierStep]) -> Judge[TierModel, TierStep]:
 
 
 RULES = (
-    Rule("KV-01", "sampled", 1, _counted(exact_bytes)),
-    Rule("KV-02", "sampled", 1, _counted(wholly_visible)),
-    Rule("KV-03", "sampled", 1, _counted(within_capacity)),
-    Rule("KV-04", "sampled", 1, _counted(never_torn)),
-    Rule("KV-05", "timed", 1, ends_by_deadline),
-    Rule("KV-06", "sampled", 1, _counted(adds_up)),
-    Rule("KV-07", "sampled", 1, _counted(losses_reported)),
-    Rule("KV-08", "sampled", 1, _counted(apart)),
-    Rule("KV-09", "sampled", 1, only_its_regions),
-    Rule("KV-10", "sampled", 1, _counted(survives)),
+    Rule("KV-01", "sampled", 350, _counted(exact_bytes)),
+    Rule("KV-02", "sampled", 1_400, _counted(wholly_visible)),
+    Rule("KV-03", "sampled", 3_600, _counted(within_capacity)),
+    Rule("KV-04", "sampled", 1_400, _counted(never_torn)),
+    Rule("KV-05", "timed", 2_800, ends_by_deadline),
+    Rule("KV-06", "sampled", 500, _counted(adds_up)),
+    Rule("KV-07", "sampled", 360, _counted(losses_reported)),
+    Rule("KV-08", "sampled", 850, _counted(apart)),
+    Rule("KV-09", "sampled", 1_400, only_its_regions),
+    Rule("KV-10", "sampled", 500, _counted(survives)),
 )
 STATED: tuple[Stated, ...] = ()

@@ -16,5 +16,5 @@ SCENARIOS = (
     Scenario("stall", harm.stall, certify=10, develop=5),
     Scenario("damage while open", harm.damage_open, certify=40, develop=40),
     Scenario("damage while closed", harm.damage_closed, certify=30, develop=30),
-    Scenario("crash", harm.crash, certify=14, develop=6),
+    Scenario("crash", harm.crash, certify=10, develop=5),
 )

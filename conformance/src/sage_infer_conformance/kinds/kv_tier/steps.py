@@ -6,7 +6,7 @@ else that was ever put: another version, another block, or no block at all.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -24,8 +24,11 @@ FaultKind = Literal[
     "slow",
     "stall",
     "clock",
+    "lag",
     "kill",
 ]
+HARMLESS: Final = frozenset({"clock", "lag", "kill"})
+"""No excuse for anything: the wall clock is set, every call takes a moment, or another process is killed."""
 DamageKind = Literal[
     "flip", "zero", "swap", "header", "anywhere", "swap_files", "truncate", "tail", "delete", "folder"
 ]
@@ -256,7 +259,7 @@ class Acted(FrozenModel):
     blocks: tuple[Seen, ...] | None = None
     removed: NonNegativeInt | None = None
     torn: NonNegativeInt = 0
-    """Watching: hits whose bytes were never put."""
+    """Watching: blocks that were found corrupt, or with bytes that were never put."""
     vanished: NonNegativeInt = 0
     """Watching: blocks that ``contains`` named and the next get did not give."""
     error: Raised | None = None

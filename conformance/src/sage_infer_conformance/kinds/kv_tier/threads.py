@@ -77,7 +77,9 @@ class _Crowd:
             last = self.busy == 0
             visible = self.tier.contains(self.command.namespace, keys)
             seen = self._transfer(self._command(Act(op="get", keys=act.keys)))
-            torn += sum(one.outcome == "hit" and one.version is None for one in seen)
+            torn += sum(
+                one.outcome == "corrupt" or (one.outcome == "hit" and one.version is None) for one in seen
+            )
             vanished += sum(there and one.outcome != "hit" for there, one in zip(visible, seen, strict=True))
         return Acted(torn=torn, vanished=vanished)
 
