@@ -193,9 +193,9 @@ class BackendModel:
             self._set(lambda _, state: state.fate == "parked", "expired")
         elif isinstance(command, HandOver) and step.bytes_written is None:
             return  # nothing was exported, so the state is where it was
-        elif isinstance(command, (HandOver, Contend)):
-            self._set(lambda name, _: name == command.state, "used")
-        elif isinstance(command, (Decode, Release)) and command.forged is None and step.error is None:
+        elif isinstance(command, (HandOver, Contend)) or (
+            isinstance(command, (Decode, Release)) and command.forged is None and step.error is None
+        ):
             self._set(lambda name, _: name == command.state, "used")
 
     def _set(self, which: Callable[[str, State], bool], fate: Fate) -> None:
