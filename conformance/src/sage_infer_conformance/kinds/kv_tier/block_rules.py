@@ -94,12 +94,9 @@ def wholly_visible(model: TierModel, step: TierStep) -> Iterable[Check]:
                 not acted.vanished, f"contains named a block that get did not give, {acted.vanished} times"
             )
         elif act.op == "get" and not model.shaken:
-            half = [
-                key
-                for key, seen in zip(act.keys, acted.blocks or (), strict=False)
-                if seen.outcome == "corrupt"
-            ]
-            yield check(not half, f"{half} is visible and corrupt, and nothing was done to its file")
+            outcomes = zip(act.keys, acted.blocks or (), strict=False)
+            torn = [key for key, seen in outcomes if seen.outcome == "corrupt"]
+            yield check(not torn, f"{torn} is visible and corrupt, and nothing was done to its file")
     if step.command.op == "reopen" and model.killed and step.error is not None:
         yield broken(f"after a process was killed, the tier cannot be made again: {step.error}")
 
