@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 REFERENCE = "sage_infer_conformance.kinds.detector.reference_machines:SUBJECT"
 HOST = "sage_infer_host.conformance:DETECTOR"
 UNUSUAL = (
-    *("PARTIAL", "HIDDEN", "HALF_ROWS", "THREADS", "NOTHING_TOLD", "NO_MACHINES"),
+    *("PARTIAL", "HIDDEN", "HALF_ROWS", "THREADS", "NOTHING_TOLD"),
     *("PCI", "SYSFS", "DIES", "ROWS", "LIBRARY", "PROCESSOR"),
 )
 
@@ -38,6 +38,14 @@ def test_the_reference_holds_every_rule(seed: int) -> None:
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_a_correct_detector_may_look_as_it_likes(name: str, seed: int) -> None:
     assert not_held(run(Order(f"{HERE / 'unusual_detector.py'}:{name}", seed=seed))) == []
+
+
+@pytest.mark.slow
+def test_a_vendors_detector_without_recordings_is_certified() -> None:
+    results = run(Order(f"{HERE / 'unusual_detector.py'}:NO_MACHINES")).docket.results()
+    verdicts = {result.clause: result.verdict for result in results}
+    assert "violated" not in verdicts.values()
+    assert (verdicts["HD-01"], verdicts["HD-04"]) == ("thin", "thin")
 
 
 @pytest.mark.slow

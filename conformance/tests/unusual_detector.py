@@ -1,4 +1,4 @@
-"""Correct but unusual detectors: none of them may be found to break a clause."""
+"""Correct but unusual detectors: none of them may be found to break a clause. NO_MACHINES has too little to show."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ RULES = (
     Rule("HD-01", "sampled", 60, tells_the_state),
     Rule("HD-02", "sampled", 400, is_pure),
     Rule("HD-03", "sampled", 400, claims_its_own),
-    Rule("HD-04", "sampled", 200, invents_nothing),
+    Rule("HD-04", "sampled", 300, invents_nothing),
     Rule("HD-05", "sampled", 400, keeps_ids_apart),
     Rule("HD-06", "sampled", 400, has_sources),
     Rule("HD-07", "timed", 500, ends_in_time),
