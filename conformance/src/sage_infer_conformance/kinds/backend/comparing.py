@@ -116,7 +116,7 @@ def _pair(
     greedy = params.greedy or params.min_p == 1.0
     free = model.free.get(model.greedy_key(prompt, params)) if greedy else None
     before = free or model.known.get(model.exact_key(prompt, params))
-    if before is not None and outcome.tokens:
+    if before is not None and outcome.finish is not None:
         yield Pair(call, prompt, outcome, before, greedy, concurrent, moved)
 
 

@@ -91,7 +91,7 @@ class Cancelled(FrozenModel):
     """Tokens delivered after ``cancel`` returned."""
 
     steps_until_free: int | None = None
-    """Steps of the engine until its blocks were back; None: it counts no steps."""
+    """Steps of the engine until its blocks were back, by its own counter; None: others were running."""
 
 
 class Outcome(FrozenModel):

@@ -192,8 +192,8 @@ class Serving:
                 reading.stream.cancel()
         return None
 
-    async def _steps_until_free(self, since: int) -> int | None:
-        """Return the steps until running and waiting are empty and blocks are back; None without a step counter."""
+    async def _steps_until_free(self, since: int) -> int:
+        """Return the steps until running and waiting are empty and blocks are back; 0 without a step counter."""
         until = time.monotonic() + SETTLE_S
         while True:
             stats = await self._backend.stats()
@@ -202,7 +202,7 @@ class Serving:
             if time.monotonic() > until:
                 break
             await asyncio.sleep(0.0005)
-        return stats.steps - since if stats.steps else None
+        return stats.steps - since
 
     async def _divided(self, calls: Sequence[Call]) -> None:
         """Prefill everything, then decode everything, so that what decode computes can be told."""
