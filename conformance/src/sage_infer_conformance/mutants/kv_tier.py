@@ -188,7 +188,7 @@ class TwoHalves(MemoryTier):
         if outcome.outcome == "stored":
             half = len(data) // 2
             self.entries[name].data = data[:half] + bytes(len(data) - half)
-            time.sleep(0.0003)
+            time.sleep(0.001)
             self.entries[name].data = data
         return outcome
 

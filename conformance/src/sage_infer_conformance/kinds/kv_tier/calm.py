@@ -91,7 +91,7 @@ def _event(play: Play, nbytes: int) -> None:
     namespace, keys = "b" if choices.chance(25) else "a", _some(choices)
     event = choices.weighted(_EVENTS)
     if event in ("put", "hurry"):
-        deadline_s = choices.one_of([0.0, 0.001, 0.02]) if event == "hurry" else 10.0
+        deadline_s = choices.one_of([0.0, 0.001, 0.02]) if event == "hurry" else 5.0
         version = choices.integer(0, 3)
         _, _, _, held = model.bounds()
         fits = held + len(keys) * nbytes <= model.capacity_bytes
