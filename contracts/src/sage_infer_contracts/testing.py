@@ -60,8 +60,8 @@ class Subject:
     persistent and ``create(capacity_bytes=...)`` for one that is not,
     ``create(max_inflight_bytes=..., credential=...)`` for a transport, ``create()`` for a detector,
     ``create(config, context)`` for backends, and ``create(total_memory_bytes=...)`` for a hybrid without models.
-    ``options`` are passed along as keyword arguments. ``facts`` are the kind's own, described in the guide of that kind. ``fixtures`` returns what a subject is
-    judged on, by name: for a detector, :class:`RecordedMachine` values.
+    ``options`` are passed along as keyword arguments. ``facts`` are the kind's own, described in the guide of that
+    kind. ``fixtures`` returns what a subject is judged on, by name: for a detector, :class:`RecordedMachine` values.
     """
 
     kind: SubjectKind = attrs.field(validator=_known_kind)
