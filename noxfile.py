@@ -140,7 +140,7 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session(python=ENGINE_PYTHON)
 def seeds(session: nox.Session) -> None:
-    """No false alarms: references, unusual and shipped plugins under 20 seeds. Takes hours, so not in the default run."""
+    """No false alarms: references, unusual and shipped plugins under 20 seeds. Takes hours, hence no default."""
     install_kit(session)
     session.env["SAGE_KIT_SEEDS"] = "20"
     pytest(session, "seeds", "-q", "-n", KIT_WORKERS, "-m", "slow and not engine", "conformance/tests")
