@@ -102,13 +102,16 @@ def crowd(play: Play, length: int, low: int, high: int) -> tuple[Request, ...]:
 
 
 def one_each(play: Play, length: int) -> tuple[Request, ...]:
-    """Return a generation or an embedding for each loaded model, all with the same prompt."""
+    """Return a generation or an embedding for each loaded model: one prompt, the same texts in an order of its own.
+
+    No two models are asked for the same batch, so an answer kept from another model's does not fit what was learned.
+    """
     prompt = play.choices.one_of(PROMPTS)
     return tuple(
-        EmbedTexts(model=loaded.name, texts=TEXTS)
+        EmbedTexts(model=loaded.name, texts=TEXTS[number % len(TEXTS) :] + TEXTS[: number % len(TEXTS)])
         if loaded.type == "embedding"
         else Generate(model=loaded.name, prompt=prompt, max_tokens=length)
-        for loaded in play.model.loaded()
+        for number, loaded in enumerate(play.model.loaded())
     )
 
 
@@ -150,7 +153,7 @@ def traffic(play: Play) -> None:
     """Ask several models of both types at once, and for models that are not there."""
     choices = play.choices
     length = choices.one_of(LENGTHS)
-    if not prepare(play, 2, choices.integer(1, 2), learning=length):
+    if not prepare(play, 2, 2, learning=length):
         return
     strangers(play)
     for name in names(play, "llm"):
