@@ -22,7 +22,7 @@ from sage_infer_contracts.errors import DeviceUnavailable, InvalidRequest
 from sage_infer_contracts.memory import MemoryRegion
 
 from .transport.engine import StreamTransport
-from .transport.link import Guard, steps
+from .transport.link import Guard, SocketAddress, steps
 from .transport.wire import Connection, Refused
 
 _BACKLOG = 128
@@ -60,7 +60,7 @@ class ShmLink:
         address = self._listen or self._fresh_name()
         listening, name = self.open(address)
         try:
-            listening.bind(name)  # type: ignore[arg-type]  # a path or bytes, as the kernel has it
+            listening.bind(name)
             if not address.startswith("@"):
                 self._path = address
                 os.chmod(address, 0o600)
@@ -82,7 +82,7 @@ class ShmLink:
         if not address or "\0" in address or len(os.fsencode(address)) > _PATH_BYTES:
             raise InvalidRequest(f"{address!r} is no name of a local socket", param="destination")
 
-    def open(self, address: str) -> tuple[socket.socket, object]:
+    def open(self, address: str) -> tuple[socket.socket, SocketAddress]:
         """Return a local socket."""
         self.check_address(address)
         name = "\0" + address[1:] if address.startswith("@") else address

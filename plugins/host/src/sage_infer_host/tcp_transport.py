@@ -11,7 +11,7 @@ from sage_infer_contracts.errors import DeviceUnavailable, InvalidRequest
 from sage_infer_contracts.memory import MemoryRegion
 
 from .transport.engine import StreamTransport
-from .transport.link import Guard, steps
+from .transport.link import Guard, SocketAddress, steps
 from .transport.wire import Connection
 
 _BACKLOG = 128
@@ -62,7 +62,7 @@ class TcpLink:
         """Refuse what is not ``host:port``."""
         parse_address(address, "destination")
 
-    def open(self, address: str) -> tuple[socket.socket, object]:
+    def open(self, address: str) -> tuple[socket.socket, SocketAddress]:
         """Return a socket of the address's family."""
         family, place = parse_address(address, "destination")
         unconnected = socket.socket(family, socket.SOCK_STREAM)

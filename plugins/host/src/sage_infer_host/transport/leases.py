@@ -27,7 +27,7 @@ class Lease:
     ends_at: float
     taken: bool = False
     over: bool = False
-    on_end: Callable[[], None] | None = None
+    on_end: Callable[[], object] | None = None
 
     @property
     def live(self) -> bool:
@@ -77,7 +77,7 @@ class LeaseTable:
             return any(overlap(part, region) for lease in live for part in lease.regions)
 
     def take(
-        self, name: str, generation: int, regions: Sequence[MemoryRegion], on_end: Callable[[], None]
+        self, name: str, generation: int, regions: Sequence[MemoryRegion], on_end: Callable[[], object]
     ) -> Lease:
         """Use a lease up for one transfer into ``regions``; raises :class:`Refused`."""
         with self._lock:

@@ -18,6 +18,9 @@ STEP_BYTES = 1024 * 1024
 Guard = Callable[[], AbstractContextManager[None]]
 """What every write into memory is wrapped in."""
 
+SocketAddress = tuple[str, int] | str
+"""Host and port, or the name of a local socket."""
+
 
 class Link(Protocol):
     """One way to connect two ends."""
@@ -32,7 +35,7 @@ class Link(Protocol):
         """Raise ``InvalidRequest`` for what is no address."""
         ...
 
-    def open(self, address: str) -> tuple[socket.socket, object]:
+    def open(self, address: str) -> tuple[socket.socket, SocketAddress]:
         """Return an unconnected socket and what to connect it to."""
         ...
 
