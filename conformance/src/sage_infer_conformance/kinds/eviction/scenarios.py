@@ -30,7 +30,8 @@ class Life:
 
     def run(self, low: int, high: int) -> None:
         """Fill a policy, then draw ``low`` to ``high`` events, and ask at the end."""
-        self._play.do(Create(capacity_blocks=self._choices.integer(2, 24)))
+        if self._play.do(Create(capacity_blocks=self._choices.integer(2, 24))).error is not None:
+            return  # a policy that cannot be made here says so; the rest would be the kit's own mistake
         for _ in range(self._choices.integer(2, 12)):
             self._admit()
         for _ in range(self._choices.integer(low, high)):
