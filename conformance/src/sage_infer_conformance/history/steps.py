@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import time
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 from pydantic import NonNegativeFloat, NonNegativeInt
 
@@ -70,6 +72,19 @@ class Step(FrozenModel):
     def answer(self) -> str:
         """Return what the subject answered, as a person would write it; empty for nothing worth telling."""
         return ""
+
+
+S = TypeVar("S", bound=Step)
+
+
+def carry_out(step: S, work: Callable[[S], S]) -> S:
+    """Return what ``work`` makes of ``step``: its result or what the subject raised, and the time unless it has one."""
+    began = time.perf_counter()
+    try:
+        found = work(step)
+    except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
+        found = step.model_copy(update={"error": Raised.of(error)})
+    return found if found.seconds else found.model_copy(update={"seconds": time.perf_counter() - began})
 
 
 class Residue(FrozenModel):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-import time
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +14,7 @@ from sage_infer_contracts.launch import BackendContext
 from sage_infer_contracts.states import DecodeState, KVExport
 from sage_infer_contracts.testing import Subject
 
-from ...history.steps import Raised
+from ...history.steps import Raised, carry_out
 from ...running.again import play_again
 from . import closing, measures, parked
 from .asks import Settings
@@ -61,13 +60,8 @@ class BackendDriver:
 
     def execute(self, command: object) -> BackendStep:
         """Do ``command``."""
-        began = time.perf_counter()
         step = BackendStep(command=command)  # type: ignore[arg-type]  # the caller read it as one of the union
-        try:
-            found = self._runner.run(self._do(step))
-        except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
-            found = step.model_copy(update={"error": Raised.of(error)})
-        return found.model_copy(update={"seconds": time.perf_counter() - began})
+        return carry_out(step, lambda begun: self._runner.run(self._do(begun)))
 
     def close(self) -> None:
         """Close what a history left open."""

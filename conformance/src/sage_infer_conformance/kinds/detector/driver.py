@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Mapping
 from typing import cast
 
@@ -11,7 +10,7 @@ from sage_infer_contracts.detection import DetectionReport, HardwareDetector
 from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.testing import RecordedMachine, Subject
 
-from ...history.steps import Raised
+from ...history.steps import carry_out
 from ...running.again import play_again
 from .edits import apply_all
 from .probes import MachineProbe, SimulatedTime, Stopped
@@ -33,13 +32,8 @@ class DetectorDriver:
 
     def execute(self, command: object) -> DetectorStep:
         """Do ``command``."""
-        began = time.perf_counter()
         step = DetectorStep(command=command)  # type: ignore[arg-type]  # the caller read it as one of the union
-        try:
-            found = self._do(step)
-        except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
-            found = step.model_copy(update={"error": Raised.of(error)})
-        found = found.model_copy(update={"seconds": time.perf_counter() - began})
+        found = carry_out(step, self._do)
         self._done.append(found)
         return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Coroutine
 from typing import Any, cast
 
@@ -13,7 +12,7 @@ from sage_infer_contracts.embedding import EmbeddingBackend
 from sage_infer_contracts.launch import BackendContext
 from sage_infer_contracts.testing import Subject
 
-from ...history.steps import Raised
+from ...history.steps import Raised, carry_out
 from .config import config_of
 from .steps import (
     About,
@@ -49,13 +48,8 @@ class EmbeddingDriver:
 
     def execute(self, command: object) -> EmbeddingStep:
         """Do ``command``."""
-        began = time.perf_counter()
         step = EmbeddingStep(command=command, overwritten=self._overwritten())  # type: ignore[arg-type]  # one of them
-        try:
-            found = self._runner.run(self._do(step))
-        except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
-            found = step.model_copy(update={"error": Raised.of(error)})
-        return found.model_copy(update={"seconds": time.perf_counter() - began})
+        return carry_out(step, lambda begun: self._runner.run(self._do(begun)))
 
     def close(self) -> None:
         """Close what a history left open."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
 from typing import cast
 
@@ -11,7 +10,7 @@ from sage_infer_contracts.content import ContentKey
 from sage_infer_contracts.eviction import BlockInfo, EvictionPolicy
 from sage_infer_contracts.testing import Subject
 
-from ...history.steps import Raised
+from ...history.steps import carry_out
 from ...running.again import play_again
 from .measures import event_costs, state_bytes
 from .steps import Admit, Answer, Create, EvictionStep, MeasureCost, MeasureState, Replay, Victims
@@ -29,13 +28,8 @@ class EvictionDriver:
 
     def execute(self, command: object) -> EvictionStep:
         """Do ``command``."""
-        began = time.perf_counter()
         step = EvictionStep(command=command)  # type: ignore[arg-type]  # the caller read it as one of the union
-        try:
-            found = self._do(step)
-        except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
-            found = step.model_copy(update={"error": Raised.of(error)})
-        found = found.model_copy(update={"seconds": time.perf_counter() - began})
+        found = carry_out(step, self._do)
         self._done.append(found)
         return found
 

@@ -13,7 +13,7 @@ from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.hybrid import HybridInferenceBackend
 from sage_infer_contracts.testing import Subject
 
-from ...history.steps import Raised
+from ...history.steps import Raised, carry_out
 from . import requests
 from .catalogue import Catalogue
 from .memory import MemoryWatch
@@ -48,14 +48,8 @@ class HybridDriver:
 
     def execute(self, command: object) -> HybridStep:
         """Do ``command``."""
-        began = time.perf_counter()
         step = HybridStep(command=command)  # type: ignore[arg-type]  # the caller read it as one of the union
-        try:
-            found = self._runner.run(self._do(step))
-        except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
-            found = step.model_copy(update={"error": Raised.of(error)})
-        found = self._with_look(found)
-        return found.model_copy(update={"seconds": time.perf_counter() - began})
+        return self._with_look(carry_out(step, lambda begun: self._runner.run(self._do(begun))))
 
     def close(self) -> None:
         """End what a history left open."""

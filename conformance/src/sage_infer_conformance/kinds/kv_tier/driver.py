@@ -12,7 +12,7 @@ from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.store import KVStoreTier
 from sage_infer_contracts.testing import Subject
 
-from ...history.steps import Raised
+from ...history.steps import carry_out
 from .closing import ask_closed, close_busy
 from .contents import Library
 from .damage import do_damage
@@ -59,15 +59,8 @@ class TierDriver:
 
     def execute(self, command: object) -> TierStep:
         """Do ``command``."""
-        began = time.perf_counter()
         step = TierStep(command=command)  # type: ignore[arg-type]  # the caller read it as one of the union
-        try:
-            found = self._do(step)
-        except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
-            found = step.model_copy(update={"error": Raised.of(error)})
-        if found.seconds:
-            return found
-        return found.model_copy(update={"seconds": time.perf_counter() - began})
+        return carry_out(step, self._do)
 
     def close(self) -> None:
         """Close the tier and remove its folder."""
