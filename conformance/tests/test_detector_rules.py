@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import attrs
 import pytest
 
 from sage_infer_conformance.history.steps import Raised
 from sage_infer_conformance.judging.rules import Check
 from sage_infer_conformance.kinds.detector import rules
+from sage_infer_conformance.kinds.detector.driver import DetectorDriver
 from sage_infer_conformance.kinds.detector.edits import (
     Beside,
     Column,
@@ -21,7 +23,7 @@ from sage_infer_conformance.kinds.detector.edits import (
     Variable,
 )
 from sage_infer_conformance.kinds.detector.model import DetectorModel
-from sage_infer_conformance.kinds.detector.reference_machines import dies, machine, machines
+from sage_infer_conformance.kinds.detector.reference_machines import SUBJECT, dies, machine, machines
 from sage_infer_conformance.kinds.detector.shown import Shown
 from sage_infer_conformance.kinds.detector.steps import (
     Again,
@@ -181,6 +183,91 @@ def test_hidden_devices_are_seen() -> None:
     assert not judged(rules.keeps_ids_apart, report(hidden, shown), second, model=model)
     assert not judged(rules.keeps_ids_apart, report(shown), second, model=model)
     assert judged(rules.keeps_ids_apart, report(hidden, device(1)), second, model=model)
+
+
+PARENT = device(0, ids={"logical": None})
+PARTS = [
+    device(
+        0, slice_of=PARENT.ids.uuid, ids={"uuid": f"part-{n}", "logical": None, "index": None, "bdf": None}
+    )
+    for n in range(2)
+]
+NUMBERED_PART = PARTS[0].model_copy(update={"ids": PARTS[0].ids.model_copy(update={"logical": 0})})
+
+
+def with_visible(value: str, found: DetectionReport, before: DetectionReport) -> list[str]:
+    model = model_after(looked(before, Variable(name="QUILL_VISIBLE_DEVICES")))
+    assert model.facts is not None
+    model.facts = model.facts.model_copy(update={"visible_uuids": True})
+    return judged(
+        rules.keeps_ids_apart, found, Variable(name="QUILL_VISIBLE_DEVICES", value=value), model=model
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "visible", "fits"),
+    [
+        ("part-0", [NUMBERED_PART], True),
+        ("part-1", [NUMBERED_PART], False),
+        ("part-0,part-1", [NUMBERED_PART], True),  # a runtime may use one slice whatever is named
+        ("part-0,part-1", [device(1, ids={"logical": 0})], False),
+        (str(PARENT.ids.uuid), [NUMBERED_PART], True),
+        (str(PARENT.ids.uuid), [device(1, ids={"logical": 0})], False),
+        (str(device(1).ids.uuid), [device(1, ids={"logical": 0})], True),
+        (str(device(1).ids.uuid), [NUMBERED_PART], False),
+        ("0", [NUMBERED_PART], True),  # devices and slices: nobody knows what is counted
+        ("1", [device(1, ids={"logical": 0})], True),
+    ],
+)
+def test_slices_are_visible_as_their_runtime_has_it(
+    value: str, visible: list[AcceleratorDescriptor], fits: bool
+) -> None:
+    before = report(PARENT, *PARTS, device(1, ids={"logical": None}))
+    rest = [
+        one.model_copy(update={"ids": one.ids.model_copy(update={"logical": None})})
+        for one in before.accelerators
+        if one.ids.uuid not in {shown.ids.uuid for shown in visible}
+    ]
+    assert (with_visible(value, report(*rest, *visible), before) == []) is fits
+
+
+def test_slices_that_the_runtime_counts_are_named_by_number() -> None:
+    parts = [
+        one.model_copy(update={"ids": one.ids.model_copy(update={"logical": n})})
+        for n, one in enumerate(PARTS)
+    ]
+    second = parts[1].model_copy(update={"ids": parts[1].ids.model_copy(update={"logical": 0})})
+    assert with_visible("1", report(second), report(*parts)) == []
+    assert with_visible("1", report(parts[0]), report(*parts))
+
+
+def test_classes_that_an_author_names_are_his_and_no_others() -> None:
+    found = report(
+        AcceleratorDescriptor(hardware_backend="quill", name="x", ids=DeviceIds(bdf="0000:98:00.0"))
+    )
+    odd = PciDevice(bdf="0000:98:00.0", vendor="fa57", device="0065", device_class="0b4000")
+    (said,) = judged(rules.claims_its_own, found, Beside(devices=(odd,)))[:1]
+    assert "class 0b4000; if that is a class of its accelerators" in said
+    told = model_after(looked(WHOLE, Gone(source=QUERY)))
+    told.facts = FACTS.model_copy(update={"pci_classes": ("0b40", "1200")})
+    assert not judged(
+        rules.claims_its_own, found, Relabel(owners=(), vendor="fa57"), Beside(devices=(odd,)), model=told
+    )
+    display = odd.model_copy(update={"device_class": "030000"})
+    shown = Shown(recording=Shown().recording.model_copy(update={"pci": (display,)}))
+    assert not told.own_devices(shown)
+    assert told.is_strange(display)
+    assert not told.is_strange(odd)
+    told.shown = shown  # accelerators that are no PCI devices, beside a display of their own vendor
+    assert not judged(rules.claims_its_own, WHOLE, model=told)
+
+
+@pytest.mark.parametrize("word", ["0200", "01", "0604", "12000", "1g", "0x12"])
+def test_networks_storage_and_bridges_are_nobodys_accelerators(word: str) -> None:
+    subject = attrs.evolve(SUBJECT, facts={**SUBJECT.facts, "pci_classes": f"1200,{word}"})
+    step = DetectorDriver(subject, "quill").execute(Load(ordinal=0))
+    assert step.error is not None
+    assert f"{word!r} is no PCI class" in step.error.message
 
 
 def test_a_figure_without_a_source_is_reported() -> None:

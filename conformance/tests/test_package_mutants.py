@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import pytest
 
 from sage_infer_conformance.judging.package import PACKAGE_RULES
 from sage_infer_conformance.mutants.installed import POLICY, Package, library
-from sage_infer_conformance.mutants.package import MUTANTS, PackageMutant
+from sage_infer_conformance.mutants.package import MUTANTS as PACKAGES, PackageMutant
+from sage_infer_conformance.mutants.recipes import MUTANTS as RECIPES
+from sage_infer_conformance.package_rules.recipe_rules import RECIPE_RULES
 from sage_infer_conformance.package_rules.rules import INSTALLED_RULES
 from sage_infer_conformance.running.session import Order, run
 from sage_infer_contracts.certification import ClauseResult
 
+MUTANTS = (*PACKAGES, *RECIPES)
 CLAUSES = {rule.clause for rule in (*INSTALLED_RULES, *PACKAGE_RULES)}
+JUDGED = {*CLAUSES, *(rule.clause for rule in RECIPE_RULES)}
 Judge = Callable[[str], dict[str, ClauseResult]]
 
 
@@ -35,7 +40,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
 
 def test_every_clause_has_two_mutants() -> None:
     counted = [mutant.clause for mutant in MUTANTS]
-    assert {clause: counted.count(clause) >= 2 for clause in CLAUSES} == dict.fromkeys(CLAUSES, True)
+    assert {clause: counted.count(clause) >= 2 for clause in JUDGED} == dict.fromkeys(JUDGED, True)
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 
@@ -146,3 +151,18 @@ def test_a_name_that_two_packages_claim_means_neither(tmp_path: Path, judge: Jud
 def test_a_subject_that_is_not_installed_has_no_package_to_judge(judge: Judge) -> None:
     verdicts = judge("sage_infer_conformance.kinds.eviction.reference:ReferencePolicy")
     assert {verdicts[rule.clause].verdict for rule in INSTALLED_RULES} == {"stated"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("older_comes_first", [False, True])
+def test_of_two_copies_the_one_in_force_is_judged(
+    older_comes_first: bool, tmp_path: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment over another, or an editable install over an old wheel: imports take the first on the path."""
+    first, second = tmp_path, tmp_path / "second"
+    Package(version="1.0" if older_comes_first else "2.0").install(first)
+    Package(version="2.0" if older_comes_first else "1.0").install(second)
+    (second / "sage_sample/plugin.py").write_text(f"{POLICY}\n    capacity_blocks = 7\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", f"{first}{os.pathsep}{second}")
+    said = judge("sample")["PK-07"]
+    assert said.verdict == "held", said

@@ -135,11 +135,17 @@ def test_an_error_that_comes_with_everything_installed_too_is_no_matter_of_extra
 
 def test_a_vendors_build_is_an_extra() -> None:
     found = faults(
-        rules.works_without_sdk(None, facts(requires=(FLOOR, "torch>=2", "torch_npu", "nvidia-ml-py")))
+        rules.works_without_sdk(None, facts(requires=(FLOOR, "torch>=2", "torch_npu", "nvidia-nccl-cu13")))
     )
-    assert "nvidia-ml-py, torch-npu does not install" in found[0]
+    assert "nvidia-nccl-cu13, torch-npu does not install" in found[0]
     assert not is_vendor_bound("torch")
     assert is_vendor_bound("vllm-ascend")
+
+
+def test_a_binding_in_pure_python_that_installs_anywhere_has_to_be_an_extra() -> None:
+    assert faults(rules.works_without_sdk(None, facts(requires=(FLOOR, "nvidia-ml-py>=12.535")))) == []
+    assert not is_vendor_bound("nvidia-ml-py")
+    assert is_vendor_bound("nvidia-cuda-runtime")
 
 
 def test_started_processes_come_to_the_same_end() -> None:

@@ -94,3 +94,11 @@ def test_dark_screens_and_paper_are_thought_of() -> None:
     page = html_page(report(result()))
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
+
+
+def test_the_page_says_on_which_model_and_device_a_backend_was_judged() -> None:
+    made_with = {"model": "demo", "enforce_eager": True}
+    subject = SubjectFacts(name="vllm", kind="backend", target="x:Y", device="cpu", options=made_with)
+    text = "".join(outline(html_page(report(result(), subject=subject))).text)
+    assert "model=demo, enforce_eager=True" in text
+    assert "none took part in this run" not in text

@@ -86,6 +86,16 @@ class HalfARowWillDo(ReferenceDetector):
         return super().conclude(probe, cards, readings)
 
 
+class CoProcessors(ReferenceDetector):
+    """Its devices are co-processors; its vendor also makes the board controller, which shows a display."""
+
+    def cards(self, probe: Probe) -> list[PciDevice] | None:
+        listed = probe.pci_devices()
+        if isinstance(listed, Unknown):
+            return None
+        return [one for one in listed if one.vendor == PCI_VENDOR and one.device_class.startswith("0b40")]
+
+
 class OnManyThreads(ReferenceDetector):
     """Asks all sources at once, and loads a module of the standard library when it needs it."""
 
@@ -282,6 +292,23 @@ def _pci() -> Mapping[str, RecordedMachine]:
     return {"three cards": _known(machine(dies(3)), 3, "partial"), "none": _known(machine([]), 0, "absent")}
 
 
+def _co_processors() -> Mapping[str, RecordedMachine]:
+    machines = SUBJECT.fixtures() if SUBJECT.fixtures is not None else {}
+    return {
+        name: _as_co_processors(one) for name, one in machines.items() if isinstance(one, RecordedMachine)
+    }
+
+
+def _as_co_processors(one: RecordedMachine) -> RecordedMachine:
+    display = PciDevice(bdf="0000:06:00.0", vendor=PCI_VENDOR, device="1711", device_class="030000")
+    functions = (
+        device.model_copy(update={"device_class": "0b4000"}) if device.vendor == PCI_VENDOR else device
+        for device in one.recording.pci or ()
+    )
+    listed = tuple(sorted((*functions, display), key=lambda device: device.bdf))
+    return one.model_copy(update={"recording": one.recording.model_copy(update={"pci": listed})})
+
+
 def _without_states() -> Mapping[str, RecordedMachine]:
     machines = SUBJECT.fixtures() if SUBJECT.fixtures is not None else {}
     return {name: attrs_free(one) for name, one in machines.items() if isinstance(one, RecordedMachine)}
@@ -302,6 +329,9 @@ SUBJECTS: dict[str, Subject] = {
     "hidden": _like_reference(LeavesHiddenOut),
     "half_rows": _like_reference(HalfARowWillDo),
     "threads": attrs.evolve(SUBJECT, create=OnManyThreads),
+    "co_processors": Subject(
+        "detector", CoProcessors, facts={**FACTS, "pci_classes": "0b40"}, fixtures=_co_processors
+    ),
     "nothing_told": Subject("detector", ReferenceDetector, fixtures=_without_states),
     "no_machines": Subject("detector", ReferenceDetector, facts=FACTS),
     "pci": Subject("detector", PciOnly, facts=_VENDOR, fixtures=_pci),
@@ -311,5 +341,4 @@ SUBJECTS: dict[str, Subject] = {
     "library": Subject("detector", LibraryOnly, fixtures=_library),
     "processor": Subject("detector", AlwaysAProcessor),
 }
-PARTIAL, HIDDEN, HALF_ROWS, THREADS, NOTHING_TOLD, NO_MACHINES = list(SUBJECTS.values())[:6]
-PCI, SYSFS, DIES, ROWS, LIBRARY, PROCESSOR = list(SUBJECTS.values())[6:]
+globals().update({name.upper(): subject for name, subject in SUBJECTS.items()})

@@ -6,17 +6,19 @@ import re
 import pytest
 
 from sage_infer_contracts.clauses import CLAUSES
+from sage_infer_contracts.launch import BackendRecipe
 from sage_infer_contracts.membership import PROTOCOLS, members
 
-CLAUSE_ID = re.compile(r"\b(?:IB|EB|HB|HD|KV|EV|TE|PK)-\d\d\b")
+CLAUSE_ID = re.compile(r"\b(?:IB|EB|HB|HD|KV|EV|TE|BR|PK)-\d\d\b")
 
 
-def docs_of(protocol: type) -> str:
+SUBJECTS = {**PROTOCOLS, "BackendRecipe": BackendRecipe}
+
+
+def docs_of(subject: type) -> str:
+    named = members(subject) if subject in PROTOCOLS.values() else ()
     return "\n".join(
-        [
-            inspect.getdoc(protocol) or "",
-            *(inspect.getdoc(vars(protocol)[m]) or "" for m in members(protocol)),
-        ]
+        [inspect.getdoc(subject) or "", *(inspect.getdoc(vars(subject)[m]) or "" for m in named)]
     )
 
 
@@ -24,12 +26,12 @@ def docs_of(protocol: type) -> str:
     "clause", [c for c in CLAUSES.values() if c.subject != "Package"], ids=lambda c: c.id
 )
 def test_a_clause_is_written_where_it_binds(clause: object) -> None:
-    assert clause.id in docs_of(PROTOCOLS[clause.subject])  # type: ignore[attr-defined]
+    assert clause.id in docs_of(SUBJECTS[clause.subject])  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", SUBJECTS)
 def test_docstrings_name_only_clauses_that_exist(name: str) -> None:
-    assert set(CLAUSE_ID.findall(docs_of(PROTOCOLS[name]))) <= set(CLAUSES)
+    assert set(CLAUSE_ID.findall(docs_of(SUBJECTS[name]))) <= set(CLAUSES)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

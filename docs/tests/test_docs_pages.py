@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,24 +24,44 @@ def test_every_runnable_block_says_where_it_is_tested(block: Block) -> None:
         assert len(block.lane.partition(",")[2].strip()) > 3, "say why no test runs it"
 
 
-def installed() -> set[str]:
-    """Names of the distributions in this environment, read anew."""
-    listing = "from importlib.metadata import distributions as d; print(*{x.name for x in d()}, sep='\\n')"
-    return set(subprocess.check_output([sys.executable, "-c", listing], text=True).split())
+def link(source: str, target: str) -> None:
+    """As ``shutil.copy``, without a second copy of the data where one file system holds both."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def own_environment(folder: Path) -> Path:
+    """Copy this environment into ``folder``; its commands run its own interpreter."""
+    shutil.copytree(sys.prefix, folder, symlinks=True, copy_function=link)
+    for command in (folder / "bin").iterdir():
+        head = command.read_bytes() if command.is_file() and not command.is_symlink() else b""
+        if head.startswith(f"#!{sys.prefix}/".encode()):
+            own = head.replace(f"#!{sys.prefix}/".encode(), f"#!{folder}/".encode(), 1)
+            mode = command.stat().st_mode
+            command.unlink()  # a second name of the other environment's file
+            command.write_bytes(own)
+            command.chmod(mode)
+    return folder
 
 
 @pytest.fixture
-def nothing_stays_installed() -> Iterator[None]:
-    """Blocks install packages as a reader would; take them out again."""
-    before = installed()
-    yield
-    if added := installed() - before:
-        subprocess.run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", *added], check=True)
+def bin_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The commands that a block runs. One that installs packages gets an environment that nobody else uses."""
+    block: Block = request.getfixturevalue("block")
+    if "pip install" not in block.code:
+        yield Path(sys.executable).parent
+        return
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    yield own_environment(folder) / "bin"
+    shutil.rmtree(folder)
 
 
-def run_block(block: Block, cwd: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    program = [sys.executable, "-"] if block.language == "python" else ["bash", "-euo", "pipefail", "-s"]
+def run_block(block: Block, cwd: Path, bin_folder: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+    python = [str(bin_folder / "python"), "-"]
+    program = python if block.language == "python" else ["bash", "-euo", "pipefail", "-s"]
     return subprocess.run(
         program,
         input=block.code,
@@ -53,17 +74,16 @@ def run_block(block: Block, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.usefixtures("nothing_stays_installed")
 @pytest.mark.parametrize("block", blocks("docs"), ids=lambda block: block.id)
-def test_documented_commands_run(block: Block, tmp_path: Path) -> None:
-    done = run_block(block, tmp_path)
+def test_documented_commands_run(block: Block, tmp_path: Path, bin_folder: Path) -> None:
+    done = run_block(block, tmp_path, bin_folder)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.engine
 @pytest.mark.parametrize("block", blocks("engine"), ids=lambda block: block.id)
-def test_documented_engine_commands_run(block: Block, tmp_path: Path) -> None:
-    done = run_block(block, tmp_path)
+def test_documented_engine_commands_run(block: Block, tmp_path: Path, bin_folder: Path) -> None:
+    done = run_block(block, tmp_path, bin_folder)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -28,10 +28,9 @@ class Judgement:
     order: Order
     report: ConformanceReport | None = None
 
-    def of(self, clause: str) -> ClauseResult:
-        """Return the verdict on a clause."""
-        report = self._report()
-        return next(result for result in report.results if result.clause == clause)
+    def of(self, clause: str) -> ClauseResult | None:
+        """Return the verdict on a clause; None where the package has nothing that it binds."""
+        return next((result for result in self._report().results if result.clause == clause), None)
 
     def problems(self) -> tuple[str, ...]:
         """Return what is wrong with the plugin's waivers."""
@@ -66,8 +65,10 @@ class ClauseItem(pytest.Item):
         self._judgement = judgement
 
     def runtest(self) -> None:
-        """Pass, fail with the story, or skip what is stated and not tested."""
+        """Pass, fail with the story, or skip what is stated and not tested, or binds nothing here."""
         result = self._judgement.of(self.name)
+        if result is None:
+            pytest.skip("nothing in the package is bound by it")
         self.user_properties += [("verdict", result.verdict), ("evaluations", result.evaluations)]
         if result.verdict == "stated":
             pytest.skip(f"stated, not tested: {result.reason}")
@@ -103,10 +104,7 @@ def clause_items(session: pytest.Session, name: str) -> Iterator[pytest.Item]:
     except SageInferError as error:
         raise pytest.UsageError(f"--sage-plugin: {error}") from error
     suite = suite_of(facts.kind)  # type: ignore[arg-type]  # the child validated it
-    clauses = tuple(
-        result.clause
-        for result in docket_of(suite, is_installed=facts.distribution is not None).results(floors=False)
-    )
+    clauses = docket_of(suite, is_installed=facts.distribution is not None).clauses()
     name = f"sage-plugin {name}"
     judging = {"judgement": Judgement(order), "clauses": clauses}
     plugin = SagePlugin.from_parent(session, name=name, nodeid=name, **judging)

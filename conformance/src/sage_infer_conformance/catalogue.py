@@ -17,6 +17,7 @@ from . import mutants
 from .judging.package import PACKAGE_RULES
 from .judging.rules import Rule, Stated
 from .kinds.table import MODULES, suite_of
+from .package_rules.recipe_rules import RECIPE_RULES
 from .package_rules.rules import INSTALLED_RULES
 
 EVERY_KIND = "every kind"
@@ -25,6 +26,7 @@ _LOOKS_AT = {
     "history": "what a history leaves behind",
     "process": "what a process prints",
     "package": "the installed package",
+    "recipe": "each recipe in the installed package",
 }
 _ROLE = re.compile(r":\w+:`~?([^`]+)`")
 _LEADING_ID = re.compile(r"^[A-Z]{2}-\d\d[:.]?\s*")
@@ -75,7 +77,7 @@ def catalogue() -> dict[str, Entry]:
         judged: list[Rule | Stated] = [*suite.rules, *suite.stated]
         for how in judged:
             found[how.clause].append((kind, how))
-    for rule in (*PACKAGE_RULES, *INSTALLED_RULES):
+    for rule in (*PACKAGE_RULES, *INSTALLED_RULES, *RECIPE_RULES):
         found[rule.clause].append((EVERY_KIND, rule))
     return {clause: Entry(CLAUSES[clause], tuple(by)) for clause, by in found.items()}
 

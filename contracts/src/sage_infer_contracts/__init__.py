@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from .chat import ChatMessage as ChatMessage, ChatResponse as ChatResponse
     from .clauses import CLAUSES as CLAUSES, Clause as Clause
+    from .constraints import KVConstraints as KVConstraints, TransportChoice as TransportChoice
     from .content import (
         ContentKey as ContentKey,
         ContentRoot as ContentRoot,
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
         EngineLaunchPlan as EngineLaunchPlan,
         Refusal as Refusal,
         VersionWindow as VersionWindow,
+        refusals_of as refusals_of,
     )
     from .membership import PROTOCOLS as PROTOCOLS, missing_members as missing_members
     from .memory import MemoryRegion as MemoryRegion
@@ -169,6 +171,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "certification": ("Certificate", "CertifiedClause", "ClauseResult", "ConformanceReport", "RunProfile", "SubjectFacts", "Witness"),
     "chat": ("ChatMessage", "ChatResponse"),
     "clauses": ("CLAUSES", "Clause"),
+    "constraints": ("KVConstraints", "TransportChoice"),
     "content": ("ContentKey", "ContentRoot", "Variant", "chain_key"),
     "descriptors": ("CapabilityDescriptor", "HybridCapabilityDescriptor", "ModelDescriptor", "ModelStatus"),
     "detection": ("DetectionReport", "DetectionStep", "HardwareDetector"),
@@ -179,7 +182,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "hybrid": ("HybridInferenceBackend",),
     "kinds": ("COMMANDS_GROUP", "PluginKind", "RESERVED_HARDWARE_NAMES", "RESERVED_KINDS", "TESTED_GROUP", "check_plugin_name", "may_claim"),
     "kv": ("KV_SCHEMA_PRESETS", "KVCacheSchema", "KVGroup", "KVLayout", "KVSchemaRequest", "parse_kv_schema"),
-    "launch": ("BackendContext", "BackendRecipe", "EngineLaunchPlan", "Refusal", "VersionWindow"),
+    "launch": ("BackendContext", "BackendRecipe", "EngineLaunchPlan", "Refusal", "VersionWindow", "refusals_of"),
     "membership": ("PROTOCOLS", "missing_members"),
     "memory": ("MemoryRegion",),
     "models": ("ModelRequest", "ModelSource", "ProgressCallback"),

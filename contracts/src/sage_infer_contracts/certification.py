@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from .backend import OptionValue
 from .clauses import Level
 from .wire import FrozenModel, WireModel
 
@@ -13,10 +14,11 @@ Proof = Literal["exact", "sampled", "timed", "stated"]
 """How a clause is shown. ``exact``: a counter-example would be certain; ``sampled``: as good as the cases that were
 drawn; ``timed``: by a clock, with a margin; ``stated``: written down and not tested."""
 
-Verdict = Literal["held", "violated", "refused", "waived", "thin", "error", "stated"]
+Verdict = Literal["held", "violated", "refused", "waived", "thin", "error", "stated", "not_run"]
 """``held``: evaluated often enough, never broken. ``refused``: the capability is not declared, and the call answered
 ``Unsupported`` as it must. ``waived``: broken, and the plugin says so in its ``deviations.toml``. ``thin``: evaluated
-less often than the floor, so nothing is claimed. ``error``: the subject crashed, hung or grew out of bounds."""
+less often than the floor, so nothing is claimed. ``error``: the subject crashed, hung or grew out of bounds.
+``stated``: no rule tests it. ``not_run``: rules do, and this run could not, e.g. for want of the device."""
 
 Mode = Literal["develop", "certify", "soak"]
 
@@ -41,13 +43,15 @@ class ClauseResult(FrozenModel):
     evaluations: NonNegativeInt = 0
     refusals: NonNegativeInt = 0
     floor: NonNegativeInt = 0
-    reason: str | None = Field(default=None, description="why it is stated, waived, thin or an error")
+    reason: str | None = Field(
+        default=None, description="why it is stated, not run, waived, thin or an error"
+    )
     witness: Witness | None = None
 
     @property
     def passes(self) -> bool:
         """Whether a certificate can be given in spite of, or because of, this verdict."""
-        return self.verdict in ("held", "refused", "waived", "stated")
+        return self.verdict in ("held", "refused", "waived", "stated", "not_run")
 
 
 class SubjectFacts(FrozenModel):
@@ -61,6 +65,9 @@ class SubjectFacts(FrozenModel):
     record_digest: str | None = Field(default=None, description="SHA-256 of the distribution's RECORD")
     capabilities: tuple[str, ...] = ()
     device: str = Field(default="simulated", description="device that took part; 'simulated' where none did")
+    options: dict[str, OptionValue] = Field(
+        default_factory=dict, description="what it was made with, the model of a backend among it"
+    )
 
 
 class RunProfile(FrozenModel):
@@ -110,7 +117,7 @@ class CertifiedClause(FrozenModel):
     evaluations: NonNegativeInt = 0
     refusals: NonNegativeInt = 0
     floor: NonNegativeInt = 0
-    reason: str | None = Field(default=None, description="why it is stated or waived")
+    reason: str | None = Field(default=None, description="why it is stated, not run or waived")
 
 
 class Certificate(WireModel):

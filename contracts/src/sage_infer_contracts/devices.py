@@ -36,6 +36,9 @@ class AcceleratorDescriptor(WireModel):
 
     hardware_backend: HardwareName
     name: str = Field(description="product name as the device reports it")
+    chip: str | None = Field(
+        default=None, description="name in its vendor's list of chips, where it is in it"
+    )
     ids: DeviceIds = DeviceIds()
     memory_total_bytes: NonNegativeInt | None = None
     memory_used_bytes: NonNegativeInt | None = None

@@ -17,6 +17,7 @@ from .certification import (
     Witness,
 )
 from .chat import ChatMessage, ChatResponse
+from .constraints import KVConstraints, TransportChoice
 from .content import ContentRoot, Variant
 from .descriptors import CapabilityDescriptor, HybridCapabilityDescriptor, ModelDescriptor, ModelStatus
 from .detection import DetectionReport
@@ -42,7 +43,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
         ContentRoot, Variant, MemoryRegion, KVChunk, TransportPlan, TransportPreset, TransferStatus,
         AcceleratorDescriptor, LinkProfile, MemoryTierSpec, HardwareProfile, DetectionReport,
         PciDevice, CommandResult, ProbeRecording,
-        PluginRef, Proposal, DoctorLine, BackendRecipe, EngineLaunchPlan,
+        PluginRef, Proposal, DoctorLine, BackendRecipe, EngineLaunchPlan, KVConstraints, TransportChoice,
         ConformanceReport, ClauseResult, Witness, Certificate, CertifiedClause, SubjectFacts, RunProfile,
     )
 }  # fmt: skip

@@ -178,3 +178,18 @@ def test_a_file_that_is_no_recording_is_replayed(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{]")
     result = CliRunner().invoke(hw, ["detect", "--replay", str(tmp_path / "x.json")])
     assert isinstance(result.exception, InvalidRequest)
+
+
+@pytest.mark.usefixtures("only_good")
+def test_a_masked_recording_names_the_machine(tmp_path: Path) -> None:
+    import platform
+
+    recording = tmp_path / "rec.json"
+    serial = "Serial Number : 1320922003456"
+    recording.write_text(ProbeRecording(files={"/acme": serial}).model_dump_json())
+    text = CliRunner().invoke(hw, ["record", "--mask", "--replay", str(recording), "--note", "n"]).stdout
+    assert "1320922003456" not in text
+    assert "Serial Number : " in text
+    assert json.loads(text)["note"] == "n"
+    noted = CliRunner().invoke(hw, ["record", "--mask", "--note", f"on {platform.node()}."]).stdout
+    assert f"on {platform.node()}." not in noted or len(platform.node()) < 3

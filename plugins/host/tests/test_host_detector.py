@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from sage_infer_contracts.detection import DetectionReport, HardwareDetector
 from sage_infer_contracts.membership import missing_members
@@ -165,6 +165,7 @@ def _damage(draw: st.DrawFn, text: str) -> str | None:
     return "\n".join(draw(st.permutations(text.splitlines()[:40])))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine it is, and nothing is wrong then
 @given(damaged())
 def test_damage_raises_or_invents_cores(case: tuple[str, ProbeRecording]) -> None:
     name, recording = case

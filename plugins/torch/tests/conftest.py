@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,11 +22,13 @@ def model_path() -> str:
 
 
 @pytest.fixture(scope="session")
-def reference(model_path: str) -> Any:
-    """transformers' own greedy outputs."""
+def reference(model_path: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """transformers' own greedy outputs, which the workers of one run compute once between them."""
     from torch_reference import Reference
 
-    return Reference(model_path)
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    shared = tmp_path_factory.getbasetemp().parent / f"reference-{run}.json"
+    return Reference(model_path, shared if run else None)
 
 
 OpenBackend = Callable[..., Any]

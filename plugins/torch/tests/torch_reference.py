@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,19 +18,31 @@ EPSILON_FP32 = 1e-3
 
 
 class Reference:
-    """Greedy outputs of ``model.generate`` for all prompts, computed once."""
+    """Greedy outputs of ``model.generate`` for all prompts, computed once; ``kept`` is where the workers share them."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, kept: Path | None = None) -> None:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(path, padding_side="left")
         self.model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
         self.prompt_ids: list[list[int]] = [self.tokenizer.encode(prompt) for prompt in PROMPTS]
         self.near_ties = 0
+        self.outputs = self._kept(kept) if kept is not None else self._generate_all()
+
+    def _kept(self, file: Path) -> list[tuple[int, ...]]:
+        """Return what another worker of this run computed, or compute it and keep it for the others."""
+        if not file.exists():
+            whole = file.with_suffix(f".{os.getpid()}")
+            whole.write_text(json.dumps(self._generate_all()))
+            whole.replace(file)
+        return [tuple(output) for output in json.loads(file.read_text())]
+
+    def _generate_all(self) -> list[tuple[int, ...]]:
+        outputs: list[tuple[int, ...]] = [()] * len(PROMPTS)
         order = sorted(range(len(PROMPTS)), key=lambda index: len(self.prompt_ids[index]))
-        self.outputs: list[tuple[int, ...]] = [()] * len(PROMPTS)
         for first in range(0, len(order), 8):
             group = order[first : first + 8]
             for index, output in zip(group, self.generate([self.prompt_ids[i] for i in group]), strict=True):
-                self.outputs[index] = output
+                outputs[index] = output
+        return outputs
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:

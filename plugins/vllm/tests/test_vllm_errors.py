@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging.config
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from sage_infer_contracts.errors import (
     Unsupported,
 )
 from sage_infer_vllm import versions
-from sage_infer_vllm.errors import start_error
+from sage_infer_vllm.errors import let_go, start_error
 from sage_infer_vllm.startup_log import CONFIG_VARIABLE, StartupLog
 from sage_infer_vllm.versions import installed_version, require_tested
 
@@ -121,3 +122,31 @@ def test_a_logging_configuration_of_the_users_own_is_left_alone(monkeypatch: pyt
 
 def torch_like_error() -> Exception:
     return type("OutOfMemoryError", (RuntimeError,), {"__module__": "torch"})("the cause, in two parts")
+
+
+def test_a_failed_start_keeps_no_socket_open_while_its_error_is_looked_at() -> None:
+    def opens_and_fails() -> None:
+        pair = socket.socketpair()
+        opened.extend(one.fileno() for one in pair)
+        raise ValueError("no such model")
+
+    def fails_while_cleaning_up() -> None:
+        try:
+            opens_and_fails()
+        finally:
+            raise RuntimeError("engine core initialization failed")
+
+    opened: list[int] = []
+    try:
+        fails_while_cleaning_up()
+    except RuntimeError as error:
+        kept = error
+    assert all(os.path.exists(f"/proc/self/fd/{one}") for one in opened)
+    let_go(kept)
+    assert not any(os.path.exists(f"/proc/self/fd/{one}") for one in opened)
+
+
+def test_an_error_that_is_its_own_cause_is_let_go_too() -> None:
+    error = ValueError("again")
+    error.__cause__ = error
+    let_go(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from pydantic import NonNegativeFloat, NonNegativeInt
 
@@ -45,6 +45,11 @@ class Raised(FrozenModel):
 class Command(FrozenModel):
     """Something asked of the subject. A kind's commands differ in ``op``."""
 
+    counted: ClassVar[bool] = True
+    """Whether judging it is an evaluation; not where an answer of the subject made the kit ask once more."""
+    may_print_bytes: ClassVar[int] = 256
+    """What a subject may print for it (PK-08)."""
+
     op: str
 
     def story(self) -> str:
@@ -61,9 +66,15 @@ class Step(FrozenModel):
     capabilities: tuple[str, ...] | None = None
     """What the subject declares, told by the step that created or started it."""
 
+    @property
+    def asked(self) -> Command:
+        """The command; each kind has it as a field of its own type."""
+        command: Command = self.command  # type: ignore[attr-defined]  # pydantic wants it in the kind's own class
+        return command
+
     def story(self) -> str:
         """Return the step in one line, for a report."""
-        command: Command = self.command  # type: ignore[attr-defined]  # every kind has one; pydantic wants it there
+        command = self.asked
         if self.error is not None:
             return f"{command.story()}  raises {self.error}"
         answer = self.answer()
@@ -100,4 +111,5 @@ class Output(FrozenModel):
 
     bytes: NonNegativeInt
     steps: NonNegativeInt
+    allowed_bytes: NonNegativeInt
     tail: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import attrs
 
@@ -20,6 +21,7 @@ _KEPT_STEPS_OF_PROCESS = 2000
 
 @attrs.define(slots=True)
 class _Tally:
+    counts: Literal["checks", "steps"] = "checks"
     held: int = 0
     refused: int = 0
     witness: Witness | None = None
@@ -45,10 +47,11 @@ class Docket:
         self._rules = tuple(rules)
         self._stated = tuple(stated)
         self._latest = latest
-        self._tallies = {rule.clause: _Tally() for rule in rules}
+        self._tallies = {rule.clause: _Tally(rule.counts) for rule in rules}
         self._of_steps = [(rule.judge, self._tallies[rule.clause]) for rule in rules if rule.of == "step"]
         self._fatal: str | None = None
         self._process_steps = 0
+        self._process_may_print_bytes = 0
         self._process_cases: list[Case] = []
         self.capabilities: set[str] = set()
         self.histories = 0
@@ -66,11 +69,13 @@ class Docket:
         """Judge ``step`` and take it into the history; True if a rule is broken by it."""
         self.steps += 1
         self._process_steps += 1
+        self._process_may_print_bytes += step.asked.may_print_bytes
         case.steps.append(step)
         self.capabilities.update(step.capabilities or ())
         broken = False
         for judge, tally in self._of_steps:
-            broken = self._count(tally, judge(case.model, step), [case]) or broken
+            found = judge(case.model, step)
+            broken = self._count(tally, found, [case], counted=step.asked.counted) or broken
         if step.error is not None and step.error.fate is not None and self._fatal is None:
             self._fatal = f"{case.header.scenario}: {step.story()}"
         case.model.apply(step)
@@ -89,10 +94,13 @@ class Docket:
     def end_process(self, output_bytes: int, tail: bytes) -> None:
         """Judge what a process printed while it played."""
         output = Output(
-            bytes=output_bytes, steps=self._process_steps, tail=tail[-200:].decode(errors="replace")
+            bytes=output_bytes,
+            steps=self._process_steps,
+            allowed_bytes=self._process_may_print_bytes,
+            tail=tail[-200:].decode(errors="replace"),
         )
         cases = [case for case in self._process_cases if case.steps]
-        self._process_steps, self._process_cases = 0, []
+        self._process_steps, self._process_may_print_bytes, self._process_cases = 0, 0, []
         for rule in self._rules:
             if rule.of == "process":
                 self._count(self._tallies[rule.clause], rule.judge(None, output), cases)
@@ -105,6 +113,14 @@ class Docket:
     def enter(self, clause: str, found: Iterable[Check]) -> None:
         """Add findings about the installed package, which no history shows."""
         self._count(self._tallies[clause], found, ())
+
+    def state(self, items: Iterable[Stated]) -> None:
+        """Take note of clauses that this run says nothing about; of those that it judges the verdict stands."""
+        self._stated = (*self._stated, *items)
+
+    def clauses(self) -> tuple[str, ...]:
+        """Return every clause that may get a verdict."""
+        return tuple(dict.fromkeys([*self._tallies, *(item.clause for item in self._stated)]))
 
     def is_broken(self, clause: str) -> bool:
         """Say whether a history was found that breaks ``clause``."""
@@ -129,9 +145,14 @@ class Docket:
 
     def results(self, *, floors: bool = True) -> tuple[ClauseResult, ...]:
         """Return the verdict on each clause, in the order of the rules; ``floors`` off asks for no minimum."""
-        found = [self._result(rule, floors) for rule in self._rules]
-        tested = {rule.clause for rule in self._rules}
+        rules = [rule for rule in self._rules if rule.of != "recipe" or self._came_up(rule.clause)]
+        found = [self._result(rule, floors) for rule in rules]
+        tested = {rule.clause for rule in rules}
         return (*found, *(_stated(item) for item in self._stated if item.clause not in tested))
+
+    def _came_up(self, clause: str) -> bool:
+        tally = self._tallies[clause]
+        return bool(tally.held) or tally.witness is not None
 
     def _result(self, rule: Rule, floors: bool) -> ClauseResult:
         tally = self._tallies[rule.clause]
@@ -150,19 +171,22 @@ class Docket:
             witness=tally.witness,
         )
 
-    def _count(self, tally: _Tally, found: Iterable[Check], cases: Sequence[Case]) -> bool:
+    def _count(
+        self, tally: _Tally, found: Iterable[Check], cases: Sequence[Case], *, counted: bool = True
+    ) -> bool:
         """Add findings up; True if one of them says that the clause is broken."""
-        broken = False
-        for one in found:
-            if one.refused:
-                tally.refused += 1
-                continue
-            tally.held += 1
-            if one.says is not None:
-                if not broken:
-                    self._keep(tally, cases, one.says)
-                broken = True
-        return broken
+        findings = list(found)
+        says = next((one.says for one in findings if one.says is not None), None)
+        if says is not None:
+            self._keep(tally, cases, says)
+        refused = sum(one.refused for one in findings)
+        held = len(findings) - refused
+        if tally.counts == "steps":
+            refused, held = min(refused, 1), min(held, 1)
+        if counted:
+            tally.refused += refused
+            tally.held += held
+        return says is not None
 
     def _keep(self, tally: _Tally, cases: Sequence[Case], says: str) -> None:
         """Keep the history, unless a shorter one is known that breaks the clause."""
@@ -202,4 +226,6 @@ def _verdict(tally: _Tally, rule: Rule, floors: bool) -> tuple[Verdict, str | No
 
 def _stated(item: Stated) -> ClauseResult:
     level = CLAUSES[item.clause].level
-    return ClauseResult(clause=item.clause, level=level, proof="stated", verdict="stated", reason=item.reason)
+    return ClauseResult(
+        clause=item.clause, level=level, proof="stated", verdict=item.verdict, reason=item.reason
+    )

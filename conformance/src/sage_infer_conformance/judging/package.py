@@ -8,8 +8,7 @@ from ..history.steps import Output, Residue, Step
 from .rules import HELD, Check, Rule, broken, check
 
 OUTPUT_BYTES = 64 * 1024
-OUTPUT_BYTES_PER_STEP = 256
-"""What a subject may print in one process, and for each step on top of it."""
+"""What a subject may print in one process on top of what each step allows."""
 
 
 def only_documented_errors(_: object, step: Step) -> Iterable[Check]:
@@ -32,7 +31,7 @@ def nothing_left_behind(_: object, residue: Residue) -> Iterable[Check]:
 
 def bounded_output(_: object, output: Output) -> Iterable[Check]:
     """PK-08: what is printed stays bounded."""
-    allowed = OUTPUT_BYTES + OUTPUT_BYTES_PER_STEP * output.steps
+    allowed = OUTPUT_BYTES + output.allowed_bytes
     printed = f"{output.bytes} bytes were printed in {output.steps} steps"
     says = f"{printed}; {allowed} are allowed. The last: {output.tail!r}"
     yield check(output.bytes <= allowed, says)

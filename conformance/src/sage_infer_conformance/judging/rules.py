@@ -55,8 +55,12 @@ class Rule:
     proof: Proof
     floor: int
     judge: Judge[Any, Any]
-    of: Literal["step", "history", "process", "package"] = "step"
-    """What it looks at: each step, what a history left behind, what a process printed, or the installed package."""
+    of: Literal["step", "history", "process", "package", "recipe"] = "step"
+    """What it looks at: each step, what a history left behind, what a process printed, the installed package, or the
+    recipes in it, of which a package without any claims nothing."""
+    counts: Literal["checks", "steps"] = "checks"
+    """What an evaluation is: each finding; or each step that was judged, where how requests happened to meet decides
+    which findings a step allows, so that the same seed still gives the same counts."""
     since: str = "1.0"
 
     @property
@@ -67,7 +71,8 @@ class Rule:
 
 @attrs.frozen(slots=True)
 class Stated:
-    """A clause, or a part of one, that no rule tests, and why."""
+    """A clause, or a part of one, that no rule tests, or that was not run, and why."""
 
     clause: str
     reason: str
+    verdict: Literal["stated", "not_run"] = "stated"

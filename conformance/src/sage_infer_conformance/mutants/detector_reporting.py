@@ -193,6 +193,19 @@ class VendorWithoutClass(ListsEveryCard):
         return None if isinstance(listed, Unknown) else [one for one in listed if one.vendor == PCI_VENDOR]
 
 
+@MUTANTS.add(
+    "HD-03", "takes the display of a board controller of its vendor for an accelerator", pci_classes="1200"
+)
+class BoardControllersDisplay(ListsEveryCard):
+    def cards(self, probe: Probe) -> list[PciDevice] | None:
+        listed = probe.pci_devices()
+        if isinstance(listed, Unknown):
+            return None
+        return [
+            one for one in listed if one.vendor == PCI_VENDOR and one.device_class.startswith(("12", "03"))
+        ]
+
+
 @MUTANTS.add("HD-03", "takes displays without a known driver for its own")
 class AnyDisplay(ListsEveryCard):
     def cards(self, probe: Probe) -> list[PciDevice] | None:

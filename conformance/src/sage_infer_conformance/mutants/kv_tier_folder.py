@@ -119,7 +119,7 @@ class BothWrite(FolderTier):
 
 @MUTANTS.add("KV-05", "writes and reads while the caller waits in submit")
 class InSubmit(FolderTier):
-    def start(self, operation: Operation, work: Callable[[Operation, int], BlockOutcome]) -> int:
+    def start(self, operation: Operation, work: Callable[[Operation, int], BlockOutcome | None]) -> int:
         handle = super().start(operation, work)
         self.lock.release()
         self.threads[-1].join(20)
@@ -142,7 +142,7 @@ class WallClock(FolderTier):
         super().__init__(capacity_bytes=capacity_bytes, path=path)
         self.wall_until: dict[int, float] = {}
 
-    def start(self, operation: Operation, work: Callable[[Operation, int], BlockOutcome]) -> int:
+    def start(self, operation: Operation, work: Callable[[Operation, int], BlockOutcome | None]) -> int:
         until = operation.until - time.monotonic() + time.time()
         operation.until = float("inf")
         handle = super().start(operation, work)
@@ -158,9 +158,9 @@ class WallClock(FolderTier):
 
 @MUTANTS.add("KV-05", "a put that was rejected at its deadline goes on and stores its blocks")
 class StoresLater(FolderTier):
-    def put_one(self, operation: Operation, number: int) -> BlockOutcome:
+    def put_one(self, operation: Operation, number: int) -> BlockOutcome | None:
         expired = operation.expired
-        twin = Operation(operation.names, operation.until, data=operation.data)
+        twin = Operation(operation.names, operation.until, outcomes=operation.outcomes, data=operation.data)
         return BlockOutcome("rejected", "too late") if expired else super().put_one(twin, number)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt
 
-from sage_infer_contracts.launch import VersionWindow
+from sage_infer_contracts.launch import BackendRecipe, VersionWindow
 from sage_infer_contracts.testing import SubjectKind
 from sage_infer_contracts.wire import FrozenModel
 
@@ -56,11 +56,28 @@ class Window(FrozenModel):
     installed: str | None = None
 
 
+class Recipe(FrozenModel):
+    """A recipe that an entry point resolved to."""
+
+    entry: str
+    """Name of the entry point."""
+    group: str
+    recipe: BackendRecipe | None = None
+    """As it came back from JSON; None where it did not."""
+    lost: str | None = None
+    """What is lost on the way through JSON."""
+    chips: tuple[str, ...] | None = None
+    """Names in the list of chips beside it; None: there is no list."""
+    runtimes: tuple[str, ...] = ()
+    """Device runtimes that its distribution, or one that it requires, publishes."""
+
+
 class Entries(FrozenModel):
     """What loading every entry point of a distribution showed."""
 
     entries: tuple[Entry, ...] = ()
     windows: tuple[Window, ...] = ()
+    recipes: tuple[Recipe, ...] = ()
 
 
 class Owner(FrozenModel):

@@ -6,12 +6,13 @@ import sys
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, packages_distributions, version
 
 from sage_infer_contracts.kinds import TESTED_GROUP
-from sage_infer_contracts.launch import VersionWindow
+from sage_infer_contracts.launch import BackendRecipe, VersionWindow
 
 from ..history.steps import Raised
 from .facts import Entries, Entry, Window
 from .frameworks import HEAVY_MODULES
 from .metadata import GROUP_PREFIX
+from .recipes import read_recipe
 
 
 def load_entries(name: str) -> Entries:
@@ -21,6 +22,9 @@ def load_entries(name: str) -> Entries:
     return Entries(
         entries=tuple(entry for entry, _ in loaded),
         windows=tuple(_window(entry.name, found) for entry, found in loaded if entry.group == TESTED_GROUP),
+        recipes=tuple(
+            read_recipe(entry, found, name) for entry, found in loaded if isinstance(found, BackendRecipe)
+        ),
     )
 
 

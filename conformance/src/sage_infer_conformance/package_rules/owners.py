@@ -49,8 +49,14 @@ def _origin(what: str, file: str | None, judged: str) -> Origin:
 
 
 def _owners_of(file: Path) -> dict[str, tuple[Distribution, bool]]:
-    """Return the distributions that list ``file``, or else the one that is installed from a folder around it."""
-    installed = {str(canonicalize_name(found.name)): found for found in distributions() if found.name}
+    """Return the distributions that list ``file``, or else the one that is installed from a folder around it.
+
+    Of two copies of a distribution the one that comes first on the path is in force, as for imports.
+    """
+    installed: dict[str, Distribution] = {}
+    for found in distributions():
+        if found.name:
+            installed.setdefault(str(canonicalize_name(found.name)), found)
     listed = {
         name: (found, digest)
         for name, found in installed.items()

@@ -72,7 +72,7 @@ def check_rules(order: Order) -> None:
     facts = ask(order)
     suite = suite_of(facts.kind)  # type: ignore[arg-type]  # the child validated it
     docket = docket_of(suite, is_installed=facts.distribution is not None)
-    judged = [result.clause for result in docket.results()]
+    judged = docket.clauses()
     for clause in order.rules:
         if clause not in judged:
             says = f"{clause} is not judged in kind {facts.kind}; its clauses: {', '.join(judged)}"

@@ -51,7 +51,7 @@ def _notes(claim: Certificate | ConformanceReport, found: ConformanceReport) -> 
         if then != now:
             yield f"{name} was {then} and is {now}"
     before, after = claim.subject, found.subject
-    for name in ("target", "distribution", "version", "record_digest", "device"):
+    for name in ("target", "distribution", "version", "record_digest", "device", "options"):
         then, now = getattr(before, name), getattr(after, name)
         if then != now:
             yield f"the subject's {name.replace('_', ' ')} was {then} and is {now}"

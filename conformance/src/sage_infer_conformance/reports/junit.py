@@ -1,4 +1,7 @@
-"""The report as JUnit XML: one test case a clause. A stated clause is 'skipped', for JUnit has no better word."""
+"""The report as JUnit XML: one test case a clause.
+
+A clause that is stated or not run is 'skipped', for JUnit has no better word.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,15 @@ from xml.etree import ElementTree as Xml
 from sage_infer_contracts.certification import ClauseResult, ConformanceReport
 
 from .story import clause_story
-from .words import text_of
+from .words import said, text_of
 
-_TAGS = {"violated": "failure", "thin": "failure", "error": "error", "stated": "skipped"}
+_TAGS = {
+    "violated": "failure",
+    "thin": "failure",
+    "error": "error",
+    "stated": "skipped",
+    "not_run": "skipped",
+}
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -57,7 +66,7 @@ def _add_case(suite: Xml.Element, report: ConformanceReport, result: ClauseResul
     tag = _TAGS.get(result.verdict)
     if tag is not None:
         says = result.witness.says if result.witness is not None else result.reason or ""
-        element = Xml.SubElement(case, tag, {"message": _clean(f"{result.verdict}: {says}")})
+        element = Xml.SubElement(case, tag, {"message": _clean(f"{said(result.verdict)}: {says}")})
         if tag != "skipped":
             element.text = _clean(clause_story(result))
     else:

@@ -13,16 +13,18 @@ from .page_sections import (
     clause_section,
     environment_section,
     finding_section,
+    not_run_section,
     not_tested_section,
     proof_section,
     subject_section,
 )
-from .words import count_verdicts, headline
+from .words import count_verdicts, headline, said
 
 _SECTIONS = (
     finding_section,
     clause_section,
     proof_section,
+    not_run_section,
     not_tested_section,
     subject_section,
     again_section,
@@ -45,7 +47,7 @@ def html_page(report: ConformanceReport) -> str:
         mark="✓" if report.passed else "✗",
         headline=escape(headline(report)),
         counts="\n".join(
-            f'<li><strong>{number}</strong> <span class="{v}">{v}</span></li>' for v, number in counts
+            f'<li><strong>{number}</strong> <span class="{v}">{said(v)}</span></li>' for v, number in counts
         ),
         sections="\n".join(filter(None, (section(report) for section in _SECTIONS))),
         kit=escape(report.environment.get("kit", "")),

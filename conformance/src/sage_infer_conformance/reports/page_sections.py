@@ -9,7 +9,7 @@ from html import escape
 from sage_infer_contracts.certification import ClauseResult, ConformanceReport, Witness
 from sage_infer_contracts.clauses import CLAUSES
 
-from .words import PROOFS, VERDICTS, not_tested, text_of, unjudged
+from .words import PROOFS, VERDICTS, not_run, not_tested, said, text_of, unjudged, written_options
 
 _STORY_LINE = re.compile(
     r"^(?P<number>\d+)\. (?P<command>.*?)(?:  (?P<how>gives|raises) (?P<answer>.*))?$", re.S
@@ -53,7 +53,7 @@ def _unjudged(report: ConformanceReport) -> Iterator[str]:
 
 def _finding(result: ClauseResult) -> str:
     parts = [
-        f'<h3>{result.clause} <span class="verdict {result.verdict}">{result.verdict}</span></h3>',
+        f'<h3>{result.clause} <span class="verdict {result.verdict}">{said(result.verdict)}</span></h3>',
         f"<p>{result.level}: {escape(text_of(result.clause))}.</p>",
     ]
     if result.reason:
@@ -91,7 +91,7 @@ def _step(line: str, *, failing: bool) -> str:
 def clause_section(report: ConformanceReport) -> str:
     """The table of clauses."""
     head = "".join(f'<th{_number_class(name)} scope="col">{name}</th>' for name in _COLUMNS)
-    rows = "\n".join(map(_row, report.results))
+    rows = "\n".join(_row(result) for result in report.results if result.verdict != "not_run")
     return section("Clauses", f'<div class="scroll"><table>\n<tr>{head}</tr>\n{rows}\n</table></div>')
 
 
@@ -103,7 +103,7 @@ def _row(result: ClauseResult) -> str:
     tested = result.proof != "stated"
     cells = [
         f'<td class="id">{result.clause}</td>',
-        f'<td class="verdict {result.verdict}" title="{escape(VERDICTS[result.verdict])}">{result.verdict}</td>',
+        f'<td class="verdict {result.verdict}" title="{escape(VERDICTS[result.verdict])}">{said(result.verdict)}</td>',
         f"<td>{result.proof}</td>",
         f'<td class="number">{f"{result.evaluations:,}" if tested else ""}</td>',
         f'<td class="number">{f"{result.floor:,}" if tested else ""}</td>',
@@ -139,6 +139,7 @@ def subject_section(report: ConformanceReport) -> str:
         ("distribution", distribution),
         ("SHA-256 of RECORD", subject.record_digest),
         ("device", subject.device),
+        ("made with", written_options(subject) or None),
         ("declares", ", ".join(subject.capabilities)),
     ]
     return section("What was judged", facts(pairs))
@@ -177,9 +178,19 @@ def proof_section(report: ConformanceReport) -> str:
     verdicts = [verdict for verdict in VERDICTS if verdict in given]
     rows = [f"<dt>{proof}</dt><dd>{escape(PROOFS[proof])}</dd>" for proof in proofs]
     rows += [
-        f'<dt class="{verdict}">{verdict}</dt><dd>{escape(VERDICTS[verdict])}.</dd>' for verdict in verdicts
+        f'<dt class="{verdict}">{said(verdict)}</dt><dd>{escape(VERDICTS[verdict])}.</dd>'
+        for verdict in verdicts
     ]
     return section("What the words mean", "<dl>\n" + "\n".join(rows) + "\n</dl>")
+
+
+def not_run_section(report: ConformanceReport) -> str:
+    """Clauses that other runs judge, and why this one could not; empty where there are none."""
+    left_out = [result for result in report.results if result.verdict == "not_run"]
+    reasons = "\n".join(f"<p>{escape(line)}.</p>" for line in not_run(report))
+    rows = (f"<dt>{result.clause}</dt><dd>{escape(text_of(result.clause))}</dd>" for result in left_out)
+    listed = "\n".join(rows)
+    return section("What was not run", f"{reasons}\n<dl>\n{listed}\n</dl>") if left_out else ""
 
 
 def not_tested_section(report: ConformanceReport) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sage_infer_contracts.certification import ConformanceReport, Verdict
 
 from .story import clause_story, stories
-from .words import not_tested, subject_line, summary, text_of
+from .words import not_run, not_tested, said, subject_line, summary, text_of, written_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +18,7 @@ _STYLES: dict[Verdict, str] = {
     "held": "green",
     "refused": "green",
     "stated": "dim",
+    "not_run": "dim",
     "waived": "yellow",
     "thin": "yellow",
     "error": "bold red",
@@ -35,8 +36,12 @@ def print_report(report: ConformanceReport) -> None:
     def say(text: str, style: str = "") -> None:
         console.print(Text(text, style=style), soft_wrap=True)
 
-    say(f"{subject_line(report)}, mode {report.profile.mode}, seed {report.seed}", "bold")
+    say(f"{subject_line(report)}, {_device(report)}, mode {report.profile.mode}, seed {report.seed}", "bold")
+    if report.subject.options:
+        say(f"made with {written_options(report.subject)}, on {report.subject.device}", "dim")
     _print_table(console, report)
+    for line in not_run(report):
+        say(f"not run: {line}", "dim")
     for line in not_tested(report):
         say(f"not tested: {line}", "dim")
     waived = [clause_story(result) for result in report.results if result.verdict == "waived"]
@@ -47,6 +52,11 @@ def print_report(report: ConformanceReport) -> None:
     say(f"\n{summary(report)}", "bold green" if report.passed else "bold red")
     played = f"{report.histories} histories, {report.steps} steps, {report.seconds:.1f} s"
     say(f"{played}. Again: {report.command}", "dim")
+
+
+def _device(report: ConformanceReport) -> str:
+    device = report.subject.device
+    return f"{device}: no device took part" if device == "simulated" else f"on {device}"
 
 
 def _print_table(console: Console, report: ConformanceReport) -> None:
@@ -60,8 +70,10 @@ def _print_table(console: Console, report: ConformanceReport) -> None:
         table.add_column(column, no_wrap=True, justify="right")
     table.add_column("promise", overflow="fold")
     for result in report.results:
+        if result.verdict == "not_run":
+            continue  # told in one line below: a recipe has a clause of this kind for each of a backend's
         counts = (f"{result.evaluations:,}", f"{result.floor:,}") if result.proof != "stated" else ("", "")
-        verdict = Text(result.verdict, style=_STYLES[result.verdict])
+        verdict = Text(said(result.verdict), style=_STYLES[result.verdict])
         table.add_row(
             result.clause, result.level, verdict, result.proof, *counts, Text(text_of(result.clause))
         )

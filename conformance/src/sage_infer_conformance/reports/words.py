@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from sage_infer_contracts.certification import ClauseResult, ConformanceReport, Proof, Verdict
+from sage_infer_contracts.certification import ClauseResult, ConformanceReport, Proof, SubjectFacts, Verdict
 from sage_infer_contracts.clauses import CLAUSES
 
 PROOFS: dict[Proof, str] = {
@@ -23,8 +23,9 @@ VERDICTS: dict[Verdict, str] = {
     "thin": "evaluated less often than the floor asks, so nothing is claimed",
     "error": "the subject crashed, hung or grew out of bounds before enough was seen",
     "stated": "written down and not tested",
+    "not_run": "tested elsewhere: this run lacked what it takes, a device for instance",
 }
-ORDER: tuple[Verdict, ...] = ("violated", "error", "thin", "waived", "held", "refused", "stated")
+ORDER: tuple[Verdict, ...] = ("violated", "error", "thin", "waived", "held", "refused", "stated", "not_run")
 """What a reader needs to see first."""
 
 
@@ -33,6 +34,11 @@ _FAILS: dict[Verdict, str] = {
     "error": "Ends too early to judge",
     "thin": "Shows too little of",
 }
+
+
+def said(verdict: Verdict) -> str:
+    """Return a verdict as people read it."""
+    return verdict.replace("_", " ")
 
 
 def count_verdicts(results: Iterable[ClauseResult]) -> dict[Verdict, int]:
@@ -77,18 +83,41 @@ def headline(report: ConformanceReport) -> str:
 
 def summary(report: ConformanceReport) -> str:
     """Return the outcome in one sentence."""
-    counts = ", ".join(f"{number} {verdict}" for verdict, number in count_verdicts(report.results).items())
-    said = headline(report)
-    return f"{report.subject.name}: {said[0].lower()}{said[1:]} ({counts})"
+    counts = ", ".join(
+        f"{number} {said(verdict)}" for verdict, number in count_verdicts(report.results).items()
+    )
+    outcome = headline(report)
+    return f"{report.subject.name}: {outcome[0].lower()}{outcome[1:]} ({counts})"
 
 
 def not_tested(report: ConformanceReport) -> list[str]:
     """Return what the report says nothing about, the clauses with one reason together."""
+    return [*_without_evidence(report, "stated"), *report.not_tested]
+
+
+def not_run(report: ConformanceReport) -> list[str]:
+    """Return what was not run here, the clauses with one reason together."""
+    return _without_evidence(report, "not_run")
+
+
+def _without_evidence(report: ConformanceReport, verdict: Verdict) -> list[str]:
     clauses: dict[str, list[str]] = {}
     for result in report.results:
-        if result.verdict == "stated":
+        if result.verdict == verdict:
             clauses.setdefault(result.reason or "no reason is given", []).append(result.clause)
-    return [f"{', '.join(names)}: {reason}" for reason, names in clauses.items()] + list(report.not_tested)
+    return [f"{ranges(names)}: {reason}" for reason, names in clauses.items()]
+
+
+def ranges(clauses: Iterable[str]) -> str:
+    """Return clauses in order, three or more in a row as a range: ``IB-01 to IB-14, KV-01``."""
+    rows: list[list[str]] = []
+    for clause in clauses:
+        last = rows[-1][-1] if rows else None
+        if last is not None and last[:3] == clause[:3] and int(clause[3:]) == int(last[3:]) + 1:
+            rows[-1].append(clause)
+        else:
+            rows.append([clause])
+    return ", ".join(f"{row[0]} to {row[-1]}" if len(row) > 2 else ", ".join(row) for row in rows)
 
 
 def text_of(clause: str) -> str:
@@ -103,3 +132,8 @@ def subject_line(report: ConformanceReport) -> str:
     if subject.distribution is None:
         return f"{subject.name} ({subject.kind})"
     return f"{subject.name} ({subject.kind}, {subject.distribution} {subject.version})"
+
+
+def written_options(subject: SubjectFacts) -> str:
+    """Return what the subject was made with, as it would be typed."""
+    return ", ".join(f"{name}={value}" for name, value in subject.options.items())

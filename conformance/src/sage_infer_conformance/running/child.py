@@ -20,6 +20,7 @@ import psutil
 
 from sage_infer_contracts.certification import SubjectFacts
 from sage_infer_contracts.errors import SageInferError, error_to_wire
+from sage_infer_contracts.testing import SubjectKind
 
 from ..history.files import Header
 from ..history.steps import Command, Residue, Step
@@ -169,6 +170,10 @@ class _Possessions:
         )
 
 
+_DEVICES: dict[SubjectKind, str] = {"backend": "cpu", "embedding": "cpu"}
+"""Where a kind runs, and really computes, unless a device is asked for."""
+
+
 def facts_of(name: str, found: Found) -> SubjectFacts:
     """Describe the subject without creating it."""
     distribution = found.distribution
@@ -179,7 +184,8 @@ def facts_of(name: str, found: Found) -> SubjectFacts:
         distribution=distribution.name if distribution else None,
         version=distribution.version if distribution else None,
         record_digest=found.record_digest,
-        device=str(found.subject.facts.get("device", "simulated")),
+        device=str(found.subject.facts.get("device", _DEVICES.get(found.subject.kind, "simulated"))),
+        options=dict(found.subject.options),
     )
 
 

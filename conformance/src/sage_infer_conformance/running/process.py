@@ -8,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -33,7 +34,7 @@ class Died(Exception):
 
 
 class ChildProcess:
-    """One child in a process group of its own. Owned by one thread."""
+    """One child in a process group and a temporary folder of its own; both end with it. Owned by one thread."""
 
     def __init__(
         self, job: Job, *, memory_limit_bytes: int, environment: Mapping[str, str] | None = None
@@ -41,6 +42,8 @@ class ChildProcess:
         self._limit = memory_limit_bytes
         self.output_bytes = 0
         self.output_tail = b""
+        # Short, since sockets in it have paths of a hundred characters at most.
+        self._folder = tempfile.TemporaryDirectory(prefix="sage-", ignore_cleanup_errors=True)
         reading, writing = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-m", "sage_infer_conformance.running.child", str(writing)],
@@ -49,7 +52,7 @@ class ChildProcess:
             stderr=subprocess.STDOUT,
             pass_fds=(writing,),
             start_new_session=True,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, "TMPDIR": self._folder.name, **(environment or {})},
         )
         os.close(writing)
         self._reading = reading
@@ -102,6 +105,7 @@ class ChildProcess:
             os.close(self._reading)
             if self._process.stdout is not None:
                 self._process.stdout.close()
+            self._folder.cleanup()
 
     def _read(self, timeout_s: float) -> bool:
         """Take in what is there; False once the child's own descriptor is at its end."""

@@ -16,6 +16,7 @@ from ..judging.docket import Docket
 from ..judging.package import PACKAGE_RULES
 from ..kinds.suite import Suite
 from ..kinds.table import suite_of
+from ..package_rules.recipe_rules import RECIPE_RULES
 from ..package_rules.rules import INSTALLED_RULES, UNINSTALLED
 from ..package_rules.stage import PACKAGE_CLAUSES, judge_package
 from .hearing import Hearing
@@ -99,7 +100,7 @@ def docket_of(suite: Suite, mode: Mode = "certify", *, is_installed: bool = Fals
 
     ``is_installed``: it came from an installed distribution, which is judged as well.
     """
-    rules = (*suite.rules, *PACKAGE_RULES, *(INSTALLED_RULES if is_installed else ()))
+    rules = (*suite.rules, *PACKAGE_RULES, *((*INSTALLED_RULES, *RECIPE_RULES) if is_installed else ()))
     return Docket(rules, (*suite.stated, *UNINSTALLED), latest=mode == "develop")
 
 
@@ -165,13 +166,16 @@ class _Session:
                         current = parts[message.part].scenario
                         left.update({part.scenario: 0 for part in parts[: message.part]})
                         left[current] -= 1
-                        if self._enough():
+                        if self._over():
                             left.clear()
                             return None
                         self._begin(current, left[current])
                     else:
                         self._hearing.take(message)
                         self._look_for_device()
+                    if self._found():
+                        left.clear()
+                        return None
             except Died as death:
                 self._hearing.bury(death.how)
                 return current
@@ -187,10 +191,12 @@ class _Session:
         )
         self._hearing.begin(scenario)
 
-    def _enough(self) -> bool:
+    def _over(self) -> bool:
+        return self._until is not None and time.monotonic() > self._until
+
+    def _found(self) -> bool:
         wanted = self._order.until_broken
-        over = self._until is not None and time.monotonic() > self._until
-        return over or (wanted is not None and self._outcome.docket.is_broken(wanted))
+        return wanted is not None and self._outcome.docket.is_broken(wanted)
 
     def _look_for_device(self) -> None:
         """A device that was asked for by name must be there; that is seen in the first history."""

@@ -68,8 +68,12 @@ def _find(name: str, kind: SubjectKind | None) -> Found:
     entry = _entry_point(name, kind)
     if entry is not None:
         found_kind, point = entry
-        subject = _as_subject(_guarded(point.load, name), kind or found_kind, name)
-        return Found(subject, point.value, point.dist)
+        loaded = _guarded(point.load, name)
+        if found_kind is None and isinstance(loaded, Subject) and kind not in (None, loaded.kind):
+            # One name for two kinds, as a backend and an embedding often have: the driver of the kind asked for.
+            found_kind, point = _entry_point(name, kind, own=False) or entry
+            loaded = _guarded(point.load, name)
+        return Found(_as_subject(loaded, kind or found_kind, name), point.value, point.dist)
     place, colon, attribute = name.rpartition(":")
     if not colon or not all(part.isidentifier() for part in attribute.split(".")):
         raise PluginNotFound(
@@ -93,7 +97,10 @@ def list_entry_points() -> list[tuple[str, SubjectKind | None, EntryPoint]]:
     return sorted(points, key=lambda item: (item[0], item[1] or ""))
 
 
-def _entry_point(name: str, kind: SubjectKind | None) -> tuple[SubjectKind | None, EntryPoint] | None:
+def _entry_point(
+    name: str, kind: SubjectKind | None, *, own: bool = True
+) -> tuple[SubjectKind | None, EntryPoint] | None:
+    """Return the one entry point that ``name`` means; ``own`` prefers what its author made for the kit."""
     distribution, _, bare = name.rpartition(":")
     matching = [
         (known, point)
@@ -102,8 +109,9 @@ def _entry_point(name: str, kind: SubjectKind | None) -> tuple[SubjectKind | Non
         and (not distribution or (point.dist is not None and point.dist.name == distribution))
         and (kind is None or known in (None, kind))
     ]
-    own = [item for item in matching if item[0] is None]
-    chosen = own or matching
+    made = [item for item in matching if item[0] is None]
+    drivers = [item for item in matching if item[0] is not None]
+    chosen = (made or drivers) if own else drivers
     places = sorted(
         {f"{item[0] or 'subject'} {item[1].dist.name if item[1].dist else '?'}:{bare}" for item in chosen}
     )

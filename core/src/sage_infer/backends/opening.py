@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Literal, cast
 
 from sage_infer import env
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sage_infer_contracts.backend import BackendConfig, InferenceBackend
     from sage_infer_contracts.embedding import EmbeddingBackend
 
+_log = logging.getLogger("sage_infer.backends")
+
 Isolation = Literal["process", "inline"]
 Progress = Callable[[str, float | None], None]
 
@@ -32,15 +35,20 @@ async def open_backend(
     registry: Registry | None = None,
     settings: WorkerSettings | None = None,
     progress: Progress | None = None,
+    capabilities: Collection[str] = (),
 ) -> InferenceBackend:
     """Return a started backend for language models.
+
+    ``capabilities`` are those that will be used: a platform that cannot have one refuses before anything starts.
 
     ``name`` is a plugin's, ``dist:name``, or ``auto`` (the best proposal of the installed hooks). With
     ``process`` the engine runs in a worker of its own and the result is a proxy with the same contract, see
     :class:`sage_infer.workers.backend.ProcessBackend`; with ``inline`` it runs in this process.
     Raises what planning, creating and starting raise; after a failure nothing is left running.
     """
-    backend = await _open(PluginKind.BACKEND, name, config, isolation, registry, settings, progress)
+    backend = await _open(
+        PluginKind.BACKEND, name, config, isolation, registry, settings, progress, capabilities
+    )
     return cast("InferenceBackend", backend)
 
 
@@ -66,6 +74,7 @@ async def _open(
     registry: Registry | None,
     settings: WorkerSettings | None,
     progress: Progress | None,
+    capabilities: Collection[str] = (),
 ) -> InferenceBackend | EmbeddingBackend:
     from sage_infer.plugins import default_registry
 
@@ -75,9 +84,14 @@ async def _open(
         name = f"{chosen.distribution}:{chosen.name}"
         if progress is not None:
             progress(f"auto takes {name}: {chosen.reason} (proposed by {chosen.proposed_by})", None)
-    plan = plan_backend(name, config, registry=registry, kind=kind)
-    if progress is not None:
-        progress(plan.describe(), None)
+    plan = await asyncio.to_thread(
+        plan_backend, name, config, registry=registry, kind=kind, capabilities=capabilities
+    )
+    for line in (plan.describe(), *plan.notes):
+        if progress is not None:
+            progress(line, None)
+        elif line in plan.notes:
+            _log.warning("%s: %s", plan.requested, line)
     if isolation == "process":
         from sage_infer.workers import open_worker
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +12,22 @@ import click
 
 from sage_infer_contracts.kinds import PluginKind
 
+from .backend_show import show_backend
 from .options import load, model_options
 from .tables import print_table
 
 if TYPE_CHECKING:
-    pass
+    from sage_infer.plugins.catalog import PluginEntry
 
 _KINDS = (PluginKind.BACKEND, PluginKind.EMBEDDING)
 
 
 @click.group("backend")
 def backend() -> None:
-    """List and test inference backends."""
+    """List, show and test inference backends."""
+
+
+backend.add_command(show_backend)
 
 
 @backend.command("list")
@@ -35,9 +40,13 @@ def backend() -> None:
     show_default=True,
     help="Seconds that one may take.",
 )
+@click.option("--names", "names_only", is_flag=True, help="List alone: look at no hardware, load nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_backends(check: bool, timeout_s: float, as_json: bool) -> None:
-    """List installed backends, for language models and embeddings, without importing any of them."""
+def list_backends(check: bool, timeout_s: float, names_only: bool, as_json: bool) -> None:
+    """List installed backends, whether each can run on this machine, and what is missing where it cannot.
+
+    Hardware and plugins are looked at in processes of their own; none is started.
+    """
     from sage_infer.plugins import Catalog
 
     entries = [entry for entry in Catalog.scan().entries if entry.kind in _KINDS]
@@ -51,6 +60,8 @@ def list_backends(check: bool, timeout_s: float, as_json: bool) -> None:
         }
         for entry in entries
     ]
+    if not names_only and entries:
+        _add_readiness(rows, entries, timeout_s)
     if check:
         from sage_infer.plugins.doctor import probe
 
@@ -110,12 +121,33 @@ def test_backend(name: str, config: Path | None, as_json: bool, **options: Any) 
         raise click.exceptions.Exit(1)
 
 
+def _add_readiness(rows: list[dict[str, Any]], entries: Sequence[PluginEntry], timeout_s: float) -> None:
+    from sage_infer.backends.readiness import readiness
+    from sage_infer.hal import detect_hardware
+    from sage_infer.plugins.registry import ref_of
+
+    detection = detect_hardware(timeout_s=timeout_s)
+    found = readiness([ref_of(entry) for entry in entries], detection, timeout_s=timeout_s)
+    for row, one in zip(rows, found, strict=True):
+        row |= {
+            "hardware": one.hardware,
+            "runs_here": one.ok,
+            "missing": list(one.missing),
+            "notes": list(one.notes),
+        }
+
+
 def _print_list(rows: list[dict[str, Any]], *, check: bool) -> None:
     def cells(row: dict[str, Any]) -> list[str]:
         shown = [row["name"], row["kind"], row["distribution"], row["version"]]
+        if examined:
+            lines = [*row["missing"], *(f"note: {note}" for note in row["notes"])]
+            shown += [row["hardware"] or "", "yes" if row["runs_here"] else "no", "\n".join(lines)]
         if check:
             shown.append("ok" if row["check"]["ok"] else "; ".join(row["check"]["problems"]))
         return shown
 
-    columns = ["name", "kind", "distribution", "version", *(["check"] if check else [])]
+    examined = any("runs_here" in row for row in rows)
+    columns = ["name", "kind", "distribution", "version"]
+    columns += [*(["hardware", "runs here", "missing"] if examined else []), *(["check"] if check else [])]
     print_table(columns, map(cells, rows))

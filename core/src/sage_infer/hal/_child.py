@@ -1,4 +1,4 @@
-"""The child's side of :mod:`sage_infer.hal.detect`: resolves one hook plugin, runs its detector, prints the report."""
+"""The child's side of :mod:`sage_infer.hal.detect`: resolves one hook plugin, runs its detector, prints its reports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sage_infer_contracts.detection import DetectionReport, HardwareDetector
@@ -16,55 +16,80 @@ from sage_infer_contracts.probe import Probe, ProbeRecording, RecordingProbe
 
 from ..plugins import default_registry
 from ..plugins.hooks import Hooks
+from .capture import Capture, CaptureProbe
 from .probe import LiveProbe
 
 
-def answer(question: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the detector that ``question`` names and return its report, and the recording if one was asked for."""
-    # The clock starts here, as in the parent, so that loading counts too.
-    deadline = time.monotonic() + float(question["timeout_s"])
+def answers(question: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Run the detector that ``question`` names on each of its machines, and yield a reply per machine, in order.
+
+    A reply is the report, how long it took, the commands that a capture answered, and the recording if one was asked
+    for; or an error.
+    """
+    deadline = float(question["ends_at_monotonic_s"])
+    detector = _detector(question["ref"])
+    for machine in question["machines"]:
+        if isinstance(detector, str):
+            yield {"error": detector}
+            continue
+        try:
+            yield _looked(detector, _probe(machine, deadline), record=question["record"])
+        except Exception as error:  # noqa: BLE001  # boundary: foreign code ran; its failure is the answer
+            yield {"error": f"the detector raised {type(error).__name__}: {error}"}
+
+
+def _detector(ref: Mapping[str, Any]) -> HardwareDetector | str:
+    """Return the plugin's detector, or why there is none."""
     try:
-        plugin = default_registry().resolve(PluginRef.model_validate(question["ref"]))
+        plugin = default_registry().resolve(PluginRef.model_validate(ref))
     except SageInferError as error:
-        return {"error": str(error)}
+        return str(error)
     hooks = Hooks([plugin])
     found = [detector.value for detector in hooks.detectors()]
     if not found:
-        return {"error": "; ".join(problem.message for problem in hooks.problems) or "it has no detector"}
-    recording = RecordingProbe(_probe(question["replay"], deadline))
-    report = _detect(found[0], recording)
-    reply: dict[str, Any] = {"report": report.model_dump(mode="json")}
-    if question["record"]:
+        return "; ".join(problem.message for problem in hooks.problems) or "it has no detector"
+    return found[0]
+
+
+def _looked(detector: HardwareDetector, probe: Probe, *, record: bool) -> dict[str, Any]:
+    recording = RecordingProbe(probe)
+    began = time.monotonic()
+    report = detector.detect(recording)
+    if not isinstance(report, DetectionReport):
+        raise TypeError(f"detect returned a {type(report).__name__}, not a DetectionReport")
+    reply: dict[str, Any] = {"report": report.model_dump(mode="json"), "duration_s": time.monotonic() - began}
+    if isinstance(probe, CaptureProbe):
+        near = None if probe.answered else probe.capture.nearest(probe.asked)
+        if near is not None:
+            return _looked(detector, CaptureProbe(probe.capture, near), record=record)
+        reply["answered"] = probe.answered
+    if record:
         reply["recording"] = recording.recording().model_dump(mode="json")
     return reply
 
 
-def _detect(detector: HardwareDetector, probe: Probe) -> DetectionReport:
-    report = detector.detect(probe)
-    if not isinstance(report, DetectionReport):
-        raise TypeError(f"detect returned a {type(report).__name__}, not a DetectionReport")
-    return report
-
-
-def _probe(replay: Mapping[str, Any] | None, deadline: float) -> Probe:
-    if replay is None:
+def _probe(machine: Mapping[str, Any] | None, deadline: float) -> Probe:
+    if machine is None:
         return LiveProbe(deadline=deadline)
-    return ProbeRecording.model_validate(replay).replay()
+    if "text" in machine:
+        return CaptureProbe(Capture.model_validate(machine))
+    return ProbeRecording.model_validate(machine).replay()
 
 
 def main() -> None:
-    """Answer the question on stdin. What the plugin prints goes to stderr, so that it cannot garble the answer."""
+    """Answer the question on stdin, one line per machine as soon as it is known.
+
+    What the plugin prints goes to stderr, so that it cannot garble the answers.
+    """
     question = json.loads(sys.stdin.buffer.read())
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
-        try:
-            reply = answer(question)
-        except Exception as error:  # noqa: BLE001  # boundary: foreign code ran; its failure is the answer
-            reply = {"error": f"the detector raised {type(error).__name__}: {error}"}
-        json.dump(reply, out)
+        for reply in answers(question):
+            out.write(json.dumps(reply) + "\n")
+            out.flush()
 
 
 if __name__ == "__main__":
     main()
     sys.stderr.flush()
-    os._exit(0)  # the answer is written: threads or exit handlers a plugin started are not waited for
+    os._exit(0)  # the answers are written: threads or exit handlers a plugin started are not waited for

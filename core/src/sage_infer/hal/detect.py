@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import attrs
 from pydantic import Field, NonNegativeFloat, ValidationError
 
 from sage_infer_contracts.detection import DetectionReport, HardwareDetector as Detector
@@ -19,6 +20,7 @@ from sage_infer_contracts.wire import FrozenModel, WireModel
 
 from .. import env
 from . import bounded
+from .capture import Capture
 from .merge import merge_recordings, merge_reports
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ ANSWER_LIMIT_BYTES = 32 * 2**20
 PROBE_MARGIN_S = 1.0
 """How long before a child's deadline its probe stops waiting, so that the detector can still report."""
 _AT_ONCE = 8
+_MACHINES_PER_CHILD = 16
+
+Machine: TypeAlias = ProbeRecording | Capture | None
+"""What a detector may be asked about; None is the machine this runs on."""
 
 
 class DetectorRun(FrozenModel):
@@ -37,7 +43,13 @@ class DetectorRun(FrozenModel):
 
     plugin: PluginRef
     report: DetectionReport
-    duration_s: NonNegativeFloat
+    duration_s: NonNegativeFloat = Field(
+        description="of detection; with the start of its process where that was for one machine"
+    )
+    answered: tuple[str, ...] = Field(
+        default=(), description="commands that a plain capture was the answer to"
+    )
+    recording: ProbeRecording | None = Field(default=None, exclude=True)
 
 
 class Detection(WireModel):
@@ -63,6 +75,21 @@ def detect_hardware(
     With ``replay`` detectors look at the recording instead of this machine. A detector that hangs, crashes, exits
     or answers nonsense is reported ``unreadable`` with the reason; the others are not affected.
     """
+    return detect_machines([replay], registry, record=record, timeout_s=timeout_s)[0]
+
+
+def detect_machines(
+    machines: Sequence[Machine],
+    registry: Registry | None = None,
+    *,
+    record: bool = False,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> list[Detection]:
+    """Ask every detector about each machine: this one (None), a recording, or a plain capture of one command.
+
+    A detector's machines share a child, so that a folder of captures costs one start per detector and not per file;
+    one that fails there is asked again in a child of its own.
+    """
     if registry is None:
         from sage_infer.plugins import default_registry
 
@@ -70,32 +97,52 @@ def detect_hardware(
     detectors = registry.hooks.detectors()
     problems = [problem.message for problem in registry.hooks.problems]
 
-    def ask(found: FromPlugin[Detector]) -> tuple[DetectorRun, ProbeRecording | None]:
-        return run_detector(found.ref, _name(found), replay=replay, record=record, timeout_s=timeout_s)
+    def ask(found: FromPlugin[Detector]) -> list[DetectorRun]:
+        return run_detector(found.ref, _name(found), machines, record=record, timeout_s=timeout_s)
 
     with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="detector") as threads:
         answers = list(threads.map(ask, detectors))
-    return _merged([run for run, _ in answers], [recording for _, recording in answers], problems, record)
+    return [_merged([runs[at] for runs in answers], problems, record) for at in range(len(machines))]
 
 
 def run_detector(
     ref: PluginRef,
     hardware_backend: str,
+    machines: Sequence[Machine] = (None,),
     *,
-    replay: ProbeRecording | None = None,
     record: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
-) -> tuple[DetectorRun, ProbeRecording | None]:
-    """Run the detector of hook plugin ``ref`` in a child; never raises for what the child does."""
+) -> list[DetectorRun]:
+    """Run the detector of hook plugin ``ref`` on each machine, in a child; never raises for what the child does."""
+    runs: list[DetectorRun] = []
+    while len(runs) < len(machines):
+        rest = machines[len(runs) : len(runs) + _MACHINES_PER_CHILD]
+        started = time.monotonic()
+        outcome = _ask_child(ref, rest, record=record, timeout_s=timeout_s)
+        lines = outcome.stdout.split("\n")[:-1][
+            : len(rest)
+        ]  # the last line of a killed child may be half a line
+        answers = [_Answer.read(line, hardware_backend) for line in lines]
+        if not answers or (len(rest) == 1 and outcome.failure is not None):
+            why = outcome.failure or "ended without an answer"
+            reason = f"the detector {why}{_last_line(outcome.stderr)}"
+            answers = [_Answer(unreadable(hardware_backend, reason))]
+        spent_s = time.monotonic() - started
+        runs += [one.run(ref, spent_s if len(rest) == 1 else one.duration_s) for one in answers]
+    return runs
+
+
+def _ask_child(
+    ref: PluginRef, machines: Sequence[Machine], *, record: bool, timeout_s: float
+) -> bounded.Outcome:
     question = {
         "ref": ref.model_dump(mode="json"),
-        "hardware_backend": hardware_backend,
-        "replay": None if replay is None else replay.model_dump(mode="json"),
+        "machines": [None if one is None else one.model_dump(mode="json") for one in machines],
         "record": record,
-        "timeout_s": max(timeout_s - PROBE_MARGIN_S, timeout_s / 2),
+        # The clock is the system's, so that the child's start counts too.
+        "ends_at_monotonic_s": time.monotonic() + max(timeout_s - PROBE_MARGIN_S, timeout_s / 2),
     }
-    started = time.monotonic()
-    outcome = bounded.run(
+    return bounded.run(
         # -P: what lies in the current folder is not imported in place of what is installed.
         [sys.executable, "-P", "-m", "sage_infer.hal._child"],
         timeout_s=timeout_s,
@@ -103,26 +150,45 @@ def run_detector(
         environment=env.child_environment({}),
         standard_input=json.dumps(question).encode(),
     )
-    report, recording = _read_answer(outcome, hardware_backend)
-    return DetectorRun(plugin=ref, report=report, duration_s=time.monotonic() - started), recording
 
 
-def _read_answer(outcome: bounded.Outcome, name: str) -> tuple[DetectionReport, ProbeRecording | None]:
-    if outcome.failure is not None:
-        return unreadable(name, f"the detector {outcome.failure}{_last_line(outcome.stderr)}"), None
-    try:
-        answer: dict[str, Any] = json.loads(outcome.stdout)
-        if "error" in answer:
-            return unreadable(name, str(answer["error"])), None
-        report = DetectionReport.model_validate(answer["report"])
-        recording = answer.get("recording")
-        kept = None if recording is None else ProbeRecording.model_validate(recording)
-    except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        return unreadable(name, f"the detector's answer cannot be used: {first}"), None
-    if report.hardware_backend != name:
-        return unreadable(name, f"the detector for {name} reported {report.hardware_backend}"), None
-    return report, kept
+@attrs.frozen(slots=True)
+class _Answer:
+    """What a child said of one machine."""
+
+    report: DetectionReport
+    recording: ProbeRecording | None = None
+    answered: tuple[str, ...] = ()
+    duration_s: float = 0.0
+
+    @classmethod
+    def read(cls, line: str, name: str) -> _Answer:
+        """Read a line of a child's output, which foreign code may have garbled."""
+        try:
+            answer: dict[str, Any] = json.loads(line)
+            if "error" in answer:
+                return cls(unreadable(name, str(answer["error"])))
+            report = DetectionReport.model_validate(answer["report"])
+            recording = answer.get("recording")
+            kept = None if recording is None else ProbeRecording.model_validate(recording)
+            answered = tuple(map(str, answer.get("answered", ())))
+            duration_s = max(0.0, float(answer["duration_s"]))
+        except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+            first = str(error).splitlines()[0]
+            return cls(unreadable(name, f"the detector's answer cannot be used: {first}"))
+        if report.hardware_backend != name:
+            return cls(unreadable(name, f"the detector for {name} reported {report.hardware_backend}"))
+        return cls(report, kept, answered, duration_s)
+
+    def run(self, ref: PluginRef, duration_s: float) -> DetectorRun:
+        """Return the answer as a detection has it."""
+        return DetectorRun(
+            plugin=ref,
+            report=self.report,
+            duration_s=duration_s,
+            answered=self.answered,
+            recording=self.recording,
+        )
 
 
 def unreadable(hardware_backend: str, reason: str) -> DetectionReport:
@@ -142,12 +208,12 @@ def _name(found: FromPlugin[Detector]) -> str:
         return "unknown"
 
 
-def _merged(
-    runs: Sequence[DetectorRun],
-    recordings: Iterable[ProbeRecording | None],
-    problems: Sequence[str],
-    record: bool,
-) -> Detection:
+def _merged(runs: Sequence[DetectorRun], problems: Sequence[str], record: bool) -> Detection:
     profile, conflicts = merge_reports([run.report for run in runs])
-    kept = merge_recordings([one for one in recordings if one is not None]) if record else None
-    return Detection(profile=profile, runs=tuple(runs), problems=(*problems, *conflicts), recording=kept)
+    kept = [run.recording for run in runs if run.recording is not None]
+    return Detection(
+        profile=profile,
+        runs=tuple(run.model_copy(update={"recording": None}) for run in runs),
+        problems=(*problems, *conflicts),
+        recording=merge_recordings(kept) if record else None,
+    )

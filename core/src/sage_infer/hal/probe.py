@@ -58,7 +58,11 @@ class LiveProbe:
         return env.variable(name)
 
     def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
-        """Run a program found on PATH; a missing or unstartable one is reported, never raised."""
+        """Run a program found on PATH, or below the root if named by its path.
+
+        A missing or unstartable one is reported, never raised.
+        """
+        command = [self._program(command[0]), *command[1:]] if command else []
         if not command or shutil.which(command[0]) is None:
             return CommandResult(missing=True)
         try:
@@ -105,6 +109,10 @@ class LiveProbe:
         except (ValueError, RecursionError):
             return json.dumps({"error": f"{name} did not answer in JSON"})
         return outcome.stdout
+
+    def _program(self, name: str) -> str:
+        """A program named by its path is looked for below the root, as a file is."""
+        return str(self._path(name)) if name.startswith("/") else name
 
     def _path(self, path: str) -> Path:
         return self._root / path.lstrip("/")

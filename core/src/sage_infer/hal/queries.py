@@ -25,6 +25,12 @@ def links_between(profile: HardwareProfile, one: str, other: str) -> list[LinkPr
     ]
 
 
+def link_endpoints(profile: HardwareProfile) -> list[str]:
+    """Return the endpoints of links that are no accelerator of the profile, such as ``host`` or a network card."""
+    ends = (end for link in profile.links for end in (link.source, link.destination))
+    return [end for end in dict.fromkeys(ends) if _accelerator(profile, end) is None]
+
+
 def memory_tiers_for(profile: HardwareProfile, device: str | None = None) -> list[MemoryTierSpec]:
     """Return the tiers a device can use, nearest NUMA node first; without ``device`` all, in the profile's order.
 

@@ -26,11 +26,11 @@ import attrs
 from sage_infer_contracts.capabilities import Capability
 from sage_infer_contracts.content import ContentKey
 from sage_infer_contracts.devices import MemoryTierSpec
-from sage_infer_contracts.errors import DeviceUnavailable, InvalidRequest
+from sage_infer_contracts.errors import DeviceUnavailable
 from sage_infer_contracts.memory import MemoryRegion
 from sage_infer_contracts.store import BlockOutcome, TierUsage
-
-from .transfers import CHUNK_BYTES, Copy, Crew
+from sage_infer_contracts.tiers.transfers import CHUNK_BYTES, Copy, Crew
+from sage_infer_contracts.tiers.volatile import require_capacity
 
 _STORED, _HIT, _MISSING, _PRESENT = (BlockOutcome(it) for it in ("stored", "hit", "missing", "present"))
 _HEAD = struct.Struct("<8s32sQIII")
@@ -72,8 +72,7 @@ class SsdTier:
         workers: int = 4,
         max_pending: int = 65_536,
     ) -> None:
-        if capacity_bytes < 1:
-            raise InvalidRequest("capacity_bytes must be positive", param="capacity_bytes")
+        require_capacity(capacity_bytes)
         self._capacity = capacity_bytes
         self._folder = os.fspath(path)
         self._crew = Crew("ssd", workers=workers, max_pending=max_pending)

@@ -9,7 +9,7 @@ from packaging.version import InvalidVersion, Version
 from sage_infer_contracts.launch import VersionWindow
 
 TORCH = VersionWindow(distribution="torch", minimum="2.13.0", below="2.14")
-TRANSFORMERS = VersionWindow(distribution="transformers", minimum="5.19.0", below="5.20")
+TRANSFORMERS = VersionWindow(distribution="transformers", minimum="5.19.0", below="5.24")
 
 
 def untested() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from sage_infer_contracts.backend import BackendConfig
 from sage_infer_contracts.errors import BackendUnavailable, DeviceUnavailable, InvalidRequest
 from sage_infer_contracts.launch import EngineLaunchPlan
 
-from .errors import ENGINE_DIED, start_error
+from .errors import ENGINE_DIED, let_go, start_error
 from .importing import collector_paused
 from .kv_report import REPORT_METHOD, WORKER_EXTENSION
 from .launch import Launch, Runner, launch_of
@@ -74,7 +74,7 @@ class Engine:
         self.version = installed_version()
         require_tested(self.version, override=self.options.allow_untested_version)
         self._log = StartupLog()
-        self._llm = await asyncio.get_running_loop().run_in_executor(executor, self._start, self._log)
+        await asyncio.get_running_loop().run_in_executor(executor, self._start, self._log)
 
     async def kv_report(self) -> dict[str, Any]:
         """Ask a worker what KV it holds."""
@@ -100,25 +100,33 @@ class Engine:
         await self.llm.engine_core.add_request_async(message)
 
     async def close(self, executor: Executor, timeout_s: float) -> None:
-        """End the engine's processes; idempotent."""
+        """End the engine's processes, those of a start that was given up included; idempotent.
+
+        ``executor`` has one thread, and is the one that :meth:`start` was called with.
+        """
+        # A start that nobody waits for goes on in that thread, and only then is there an engine to end.
+        await asyncio.get_running_loop().run_in_executor(executor, _nothing)
         llm, self._llm = self._llm, None
         log, self._log = self._log, None
         try:
             if llm is not None:
-                await _end(llm.output_handler)  # first, or it reports the end as the engine's death
-                await asyncio.get_running_loop().run_in_executor(executor, llm.shutdown, timeout_s)
-                # Its finalizer shuts down once more; at interpreter exit the modules it needs are gone by then.
-                llm.shutdown = _nothing
+                await _shut_down(llm, executor, timeout_s)
         finally:
             if log is not None:
                 log.close()
 
-    def _start(self, log: StartupLog) -> Any:
+    def _start(self, log: StartupLog) -> None:
+        """Start in the executor's thread, and return nothing.
+
+        Something that vLLM imports keeps a frame of its import, a frame keeps those it was called from, and the lowest
+        of these keeps the executor's result: an engine returned here would never go.
+        """
         os.environ.update(self.launch.environment)
         try:
             with log.recording():
-                return self._start_llm()
+                self._llm = self._start_llm()
         except Exception as error:
+            let_go(error)
             raise start_error(error, log.cause()) from error
 
     def _start_llm(self) -> Any:
@@ -188,6 +196,19 @@ def _add_parking(config: Any) -> bool:
     return True
 
 
+async def _shut_down(llm: Any, executor: Executor, timeout_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    await _end(llm.output_handler)  # first, or it reports the end as the engine's death
+    await loop.run_in_executor(executor, llm.shutdown, timeout_s)
+    # Its finalizer shuts down once more; at interpreter exit the modules it needs are gone by then.
+    llm.shutdown = _nothing
+    # vLLM leaves its last tasks to the loop, and what carried the messages to the collector.
+    resources = llm.engine_core.resources
+    for task in (resources.output_queue_task, resources.stats_update_task):
+        await _end(task)
+    await loop.run_in_executor(executor, partial(resources.ctx.destroy, linger=0))
+
+
 async def _end(task: asyncio.Task[None] | None) -> None:
     if task is not None:
         task.cancel()
@@ -195,4 +216,4 @@ async def _end(task: asyncio.Task[None] | None) -> None:
 
 
 def _nothing() -> None:
-    """What is left to do for an engine that was shut down."""
+    """Do nothing: what is left for an engine that was shut down, and the end of a queue that is waited for."""

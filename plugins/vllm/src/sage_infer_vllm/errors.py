@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from sage_infer_contracts.errors import (
     BackendUnavailable,
     CapacityExceeded,
@@ -39,6 +41,15 @@ def request_error(error: BaseException) -> SageInferError:
     if isinstance(error, (VLLMClientError, ValueError)):
         return InvalidRequest(f"vLLM refuses the request: {error}", param=getattr(error, "parameter", None))
     return BackendUnavailable(f"vLLM failed: {type(error).__name__}: {error}")
+
+
+def let_go(error: BaseException | None) -> None:
+    """Drop what the frames behind a failed start hold: vLLM's sockets, else open until the collector comes by."""
+    seen: set[int] = set()  # an error may be its own cause
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def start_error(error: BaseException, cause: str | None) -> SageInferError:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 from sage_infer_contracts.backend import InferenceBackend
 from sage_infer_contracts.states import DecodeState
@@ -62,7 +62,7 @@ class Serving:
         """Submit ``call`` when its time has come, and read on in the background."""
         await self._produced(call.after_tokens)
         if call.split:
-            self._tasks.append(asyncio.create_task(self._split(call)))
+            self._go_on(self._split(call))
             await asyncio.sleep(0)
             return []
         before = self._unfinished()
@@ -73,10 +73,17 @@ class Serving:
             reading.queue = Queue(before=before, after=left, tokens=self._delivered())
         if any(reading.error is not None for reading in readings):
             return readings
-        self._tasks += [asyncio.create_task(self._read(reading)) for reading in readings]
+        for reading in readings:
+            self._go_on(self._read(reading))
         if call.cancel is not None:
-            self._tasks.append(asyncio.create_task(self._cancel(call, readings)))
+            self._go_on(self._cancel(call, readings))
         return readings
+
+    def _go_on(self, work: Coroutine[None, None, None]) -> None:
+        """Do ``work`` in the background; its end is a movement, for a call may wait until nothing is under way."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._move())
+        self._tasks.append(task)
 
     async def read_all(self, within_s: float) -> None:
         """Read what was begun for ``within_s`` seconds; what has no end then is told to hang."""
@@ -122,6 +129,8 @@ class Serving:
                     limit.reschedule(loop.time() + STALL_S)
                     if delta.finish_reason is not None:
                         break
+                    # In turns: else, of what came while the loop was held up, a long output would be read whole first.
+                    await asyncio.sleep(0)
             reading.ended_at = next(self._events)
         except Exception as error:  # noqa: BLE001 - whatever the subject raises is what is recorded
             self._fail(reading, error)

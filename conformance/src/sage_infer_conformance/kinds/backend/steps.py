@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -26,6 +26,9 @@ class Create(Command):
 
 class Open(Command):
     """Create and start an instance."""
+
+    may_print_bytes: ClassVar[int] = 16 * 1024
+    """As an engine loads it says what it found, e.g. vLLM 11 KiB."""
 
     op: Literal["open"] = "open"
     settings: Settings = Settings()
@@ -146,6 +149,8 @@ class TakeOver(Command):
 
 class ShowTie(Command):
     """Find out how near two tokens are after a prompt and the tokens that follow it."""
+
+    counted: ClassVar[bool] = False
 
     op: Literal["show_tie"] = "show_tie"
     prompt_ids: tuple[int, ...]

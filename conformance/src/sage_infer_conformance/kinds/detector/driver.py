@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from typing import cast
 
@@ -17,6 +18,10 @@ from .probes import MachineProbe, SimulatedTime, Stopped
 from .shown import Shown
 from .steps import Again, Detect, DetectorStep, Facts, Load, Loaded, Make, Repeated, Seen
 from .watch import the_watch
+
+_CLASS = re.compile(r"[0-9a-f]{2}([0-9a-f]{2}){0,2}")
+_NOBODYS = ("01", "02", "06")
+"""PCI base classes of storage, networks and bridges: no author may call them accelerators."""
 
 
 class DetectorDriver:
@@ -66,6 +71,7 @@ class DetectorDriver:
         told = Facts(
             hardware_backend=str(self._make().hardware_backend),
             pci_vendors=_words(facts.get("pci_vendors")),
+            pci_classes=_classes(_words(facts.get("pci_classes"))),
             visible_variables=_words(facts.get("visible_variables")),
             visible_uuids=bool(facts.get("visible_uuids", False)),
             machines=len(machines),
@@ -167,6 +173,14 @@ def _machines(subject: Subject) -> Mapping[str, RecordedMachine]:
 
 def _words(value: object) -> tuple[str, ...]:
     return tuple(filter(None, (word.strip() for word in str(value or "").split(","))))
+
+
+def _classes(words: tuple[str, ...]) -> tuple[str, ...]:
+    wrong = [word for word in words if not _CLASS.fullmatch(word) or word.startswith(_NOBODYS)]
+    if wrong:
+        says = f"{wrong[0]!r} is no PCI class of accelerators: 2, 4 or 6 hex digits, as in 1200; storage, networks "
+        raise InvalidRequest(f"{says}and bridges (01, 02, 06) are none", param="pci_classes")
+    return words
 
 
 def _is_variable(name: str) -> bool:

@@ -16,7 +16,7 @@ from .steps import Detect, DetectorStep, Facts, Load, Loaded, Make, Seen
 from .strangers import STRANGE_VENDORS
 
 ACCELERATOR_CLASSES = frozenset({"03", "12"})
-"""PCI base classes of displays and of processing accelerators."""
+"""PCI base classes of displays and of processing accelerators: those of a detector whose author names none."""
 
 
 def lost_sources(edits: Edits) -> set[Source]:
@@ -144,7 +144,9 @@ class DetectorModel:
 
     @property
     def classes(self) -> frozenset[str]:
-        """PCI base classes of the devices it claims on the whole machine, or those of accelerators."""
+        """How PCI classes of its devices begin: told by its author, or seen in what it claims, or the usual ones."""
+        if self.facts is not None and self.facts.pci_classes:
+            return frozenset(self.facts.pci_classes)
         own = self.vendors
         seen = frozenset(device.device_class[:2] for device in self._claimed() if device.vendor in own)
         return seen or ACCELERATOR_CLASSES
@@ -160,12 +162,12 @@ class DetectorModel:
 
     def own_devices(self, shown: Shown) -> list[PciDevice]:
         """Return the PCI functions that are the detector's own; none where its vendor is not known."""
-        vendors, classes = self.vendors, self.classes
-        return [one for one in shown.pci() if one.vendor in vendors and one.device_class[:2] in classes]
+        vendors, classes = self.vendors, tuple(self.classes)
+        return [one for one in shown.pci() if one.vendor in vendors and one.device_class.startswith(classes)]
 
     def is_strange(self, device: PciDevice) -> bool:
         """Say whether a PCI function is certainly not the detector's."""
         vendors = self.vendors
         if not vendors:
             return device.vendor in STRANGE_VENDORS
-        return device.vendor not in vendors or device.device_class[:2] not in self.classes
+        return device.vendor not in vendors or not device.device_class.startswith(tuple(self.classes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sage_infer_contracts.detection import DetectionReport
+from sage_infer_contracts.probe import PciDevice
 
 from ...judging.rules import Check, Rule, Stated, broken, check
 from .edits import Beside, Column, Localise, Numbers, Replace, Swell, Variable
@@ -68,10 +69,8 @@ def claims_its_own(model: DetectorModel, step: DetectorStep) -> Iterable[Check]:
     for one in report.accelerators:
         device = by_bdf.get(one.ids.bdf or "")
         if device is not None:
-            says = (
-                f"{device.bdf} is claimed, a device of vendor {device.vendor} and class {device.device_class}"
-            )
-            yield check(not model.is_strange(device), says)
+            says = f"{device.bdf} is claimed, of vendor {device.vendor} and class {device.device_class}"
+            yield check(not model.is_strange(device), f"{says}{_advice(model, device)}")
     yield from _none_of_its_own(model, shown, report)
     if step.edits and all(isinstance(edit, Beside) for edit in step.edits) and model.whole is not None:
         before = model.whole.report.accelerators if model.whole.report is not None else ()
@@ -80,8 +79,18 @@ def claims_its_own(model: DetectorModel, step: DetectorStep) -> Iterable[Check]:
         yield check(found <= len(before), says)
 
 
+def _advice(model: DetectorModel, device: PciDevice) -> str:
+    """Say what an author can do whose accelerators are of a class that few have."""
+    told = model.facts is not None and (device.vendor not in model.vendors or model.facts.pci_classes)
+    return (
+        "" if told else "; if that is a class of its accelerators, name it in the subject's fact pci_classes"
+    )
+
+
 def _none_of_its_own(model: DetectorModel, shown: Shown, report: DetectionReport) -> Iterable[Check]:
-    others = [device for device in shown.pci() if device.device_class[:2] in ACCELERATOR_CLASSES]
+    classes = (*ACCELERATOR_CLASSES, *model.classes)
+    foreign = [device for device in shown.pci() if device.vendor not in model.vendors]
+    others = [device for device in foreign if device.device_class.startswith(classes)]
     if not model.vendors or not others or not all(model.is_strange(device) for device in shown.pci()):
         return
     says = f"PCI shows none of its devices but {others[0].bdf} of vendor {others[0].vendor}, and it reports"

@@ -115,8 +115,9 @@ def strangers(play: Play) -> None:
     choices = play.choices
     model = _begin(play)
     own, told = model.vendors, bool(model.facts is not None and model.facts.pci_vendors)
+    classes = model.facts.pci_classes if model.facts is not None else ()
     for _ in range(3):
-        beside = Beside(devices=draw_strangers(choices, own, told=told))
+        beside = Beside(devices=draw_strangers(choices, own, told=told, classes=classes))
         play.do(Detect(edits=(beside,)))
         if own and model.shown.pci():
             vendor = draw_vendor(choices, own, told=told)
@@ -130,13 +131,15 @@ def bare_machines(play: Play) -> None:
     model = _begin(play)
     cards = tuple(model.own_devices(model.shown))
     own = frozenset(model.facts.pci_vendors) if model.facts is not None else frozenset()
+    classes = model.facts.pci_classes if model.facts is not None else ()
     if own and not cards:
-        vendor = choices.one_of(sorted(own))
-        cards = (PciDevice(bdf="0000:3b:00.0", vendor=vendor, device="0001", device_class="120000"),)
+        vendor, code = choices.one_of(sorted(own)), (classes or ("12",))[0].ljust(6, "0")
+        cards = (PciDevice(bdf="0000:3b:00.0", vendor=vendor, device="0001", device_class=code),)
     for _ in range(3):
         name, shown = draw_machine(choices)
         if choices.chance(60):
-            shown = shown.with_pci(draw_strangers(choices, own, told=bool(own)) if choices.chance(80) else ())
+            others = draw_strangers(choices, own, told=bool(own), classes=classes)
+            shown = shown.with_pci(others if choices.chance(80) else ())
         elif own and choices.chance(50):
             name, shown = f"{name}, with a card of its own", shown.with_pci(cards)
         play.do(Make(name=name, shown=shown))

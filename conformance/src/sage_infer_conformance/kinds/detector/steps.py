@@ -74,6 +74,8 @@ class Facts(FrozenModel):
 
     hardware_backend: str
     pci_vendors: tuple[str, ...] = ()
+    pci_classes: tuple[str, ...] = ()
+    """Classes of the vendors' accelerators, or how they begin; none: the kit goes by what is claimed."""
     visible_variables: tuple[str, ...] = ()
     visible_uuids: bool = False
     machines: NonNegativeInt = 0

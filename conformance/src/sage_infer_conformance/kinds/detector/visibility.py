@@ -17,14 +17,19 @@ def honoured(facts: Facts, before: DetectionReport, value: str, after: Detection
     A detector may leave hidden devices out, or report them without a number in the runtime. What an empty, foreign
     or unordered list means differs from vendor to vendor, so of these only certain ones are judged.
     """
-    wanted = chosen(facts, before.accelerators, value)
-    if wanted is None:
-        return
-    numbered = any(one.ids.logical is not None for one in before.accelerators)
+    numbered = any(one.ids.logical is not None for one in (*before.accelerators, *after.accelerators))
     visible = [one for one in after.accelerators if not numbered or one.ids.logical is not None]
     if numbered:
         visible.sort(key=lambda one: one.ids.logical or 0)
-    got, expected = [_who(one) for one in visible], [_who(one) for one in wanted]
+    got = [_who(one) for one in visible]
+    wanted = chosen(facts, before.accelerators, value)
+    if wanted is None:
+        allowed = at_most(facts, before.accelerators, value)
+        others = [] if allowed is None else [one for one in got if one not in set(map(_who, allowed))]
+        if allowed is not None:
+            yield check(not others, f"with the devices {value!r} visible, {others} are reported, too")
+        return
+    expected = [_who(one) for one in wanted]
     yield check(got == expected, f"with the devices {value!r} visible, {got} are reported, not {expected}")
     if numbered and got == expected:
         logical = [one.ids.logical for one in visible]
@@ -35,7 +40,11 @@ def honoured(facts: Facts, before: DetectionReport, value: str, after: Detection
 def chosen(
     facts: Facts, devices: Sequence[AcceleratorDescriptor], value: str
 ) -> list[AcceleratorDescriptor] | None:
-    """Return the devices that ``value`` names: numbers in rising order, or UUIDs; None where that is not certain."""
+    """Return the devices that ``value`` names: numbers in rising order, or UUIDs; None where that is not certain.
+
+    Beside slices it is certain only for numbers that were reported, and for one UUID, of a device that has no slices:
+    some runtimes use one slice, whatever is named, and count devices or slices as they please.
+    """
     words = [word.strip() for word in value.split(",")]
     if len({_who(one) for one in devices}) != len(devices):
         return None
@@ -43,14 +52,50 @@ def chosen(
     if all(word in by_number for word in words):
         rising = [int(word) for word in words]
         return [by_number[word] for word in words] if rising == sorted(set(rising)) else None
+    named = _by_uuid(facts, devices, words)
+    if named and _are_cut(devices) and (len(named) > 1 or _slices_of(named[0], devices)):
+        return None
+    return named
+
+
+def at_most(
+    facts: Facts, devices: Sequence[AcceleratorDescriptor], value: str
+) -> list[AcceleratorDescriptor] | None:
+    """Return what may be visible beside slices: what the UUIDs of ``value`` name, and its slices; None: not certain."""
+    if not _are_cut(devices) or len({_who(one) for one in devices}) != len(devices):
+        return None
+    named = _by_uuid(facts, devices, [word.strip() for word in value.split(",")])
+    return None if named is None else [*named, *(part for one in named for part in _slices_of(one, devices))]
+
+
+def _by_uuid(
+    facts: Facts, devices: Sequence[AcceleratorDescriptor], words: Sequence[str]
+) -> list[AcceleratorDescriptor] | None:
     by_uuid = {one.ids.uuid: one for one in devices if one.ids.uuid}
     if facts.visible_uuids and all(word in by_uuid for word in words) and len(set(words)) == len(words):
         return [by_uuid[word] for word in words]
     return None
 
 
+def _are_cut(devices: Sequence[AcceleratorDescriptor]) -> bool:
+    return any(one.slice_of is not None for one in devices)
+
+
+def _slices_of(
+    parent: AcceleratorDescriptor, devices: Sequence[AcceleratorDescriptor]
+) -> list[AcceleratorDescriptor]:
+    ids = {parent.ids.uuid, parent.ids.bdf} - {None}
+    return [one for one in devices if one.slice_of in ids and one is not parent]
+
+
 def _numbered(devices: Sequence[AcceleratorDescriptor]) -> list[tuple[int, AcceleratorDescriptor]]:
-    """Number devices as the runtime does, as far as that is reported; else by row, else in order."""
+    """Number devices as the runtime does, as far as that is reported; else by row, else in order.
+
+    Beside slices only numbers that are reported count, and some devices have none.
+    """
+    if _are_cut(devices):
+        told = [(one.ids.logical, one) for one in devices if one.ids.logical is not None]
+        return told if len({number for number, _ in told}) == len(told) else []
     for name in ("logical", "index"):
         numbers = [getattr(one.ids, name) for one in devices]
         if None not in numbers and len(set(numbers)) == len(numbers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -42,6 +42,9 @@ class Create(Command):
 
 class Start(Command):
     """Load the model."""
+
+    may_print_bytes: ClassVar[int] = 16 * 1024
+    """As an engine loads it says what it found, e.g. vLLM 11 KiB."""
 
     op: Literal["start"] = "start"
 

@@ -17,8 +17,9 @@ SUITE = Suite(
     rules=RULES,
     scenarios=SCENARIOS,
     stated=STATED,
-    step_deadline_s=180.0,
+    step_deadline_s=300.0,
     memory_limit_bytes=16 * 1024**3,
+    spawns=True,
     not_tested=(
         "how good the vectors are: what a model knows of a text is its own matter",
         "that at most batch_size texts are on the device at a time: it does not show from outside",

@@ -103,8 +103,8 @@ class FolderTier(MemoryTier):
             operation = Operation([(namespace, key) for key in keys], time.monotonic() + deadline_s, into)
             return self.start(operation, self.get_one)
 
-    def start(self, operation: Operation, work: Callable[[Operation, int], BlockOutcome]) -> int:
-        """Let a thread do ``work`` for each block."""
+    def start(self, operation: Operation, work: Callable[[Operation, int], BlockOutcome | None]) -> int:
+        """Let a thread do ``work`` for each block; it returns None if it has entered the outcome itself."""
         handle = next(self.handles)
         self.running[handle] = operation
 
@@ -112,7 +112,7 @@ class FolderTier(MemoryTier):
             for number in range(len(operation.names)):
                 outcome = work(operation, number)
                 with self.lock:
-                    if not operation.expired:
+                    if outcome is not None and not operation.expired:
                         operation.outcomes.append(outcome)
             operation.done = True
 
@@ -148,8 +148,8 @@ class FolderTier(MemoryTier):
         moving = sum(self.coming.values()) + sum(self.leaving.values())
         return sum(entry.nbytes for entry in self.entries.values()) + moving + nbytes <= self.capacity_bytes
 
-    def put_one(self, operation: Operation, number: int) -> BlockOutcome:
-        """Reserve room, write, and make the block visible unless the time is up."""
+    def put_one(self, operation: Operation, number: int) -> BlockOutcome | None:
+        """Reserve room, write, and make the block visible and say so in one, unless the time is up."""
         name, data = operation.names[number], operation.data[number]
         with self.lock:
             if operation.expired or self.closed:
@@ -169,7 +169,8 @@ class FolderTier(MemoryTier):
             if outcome.outcome == "stored" and not operation.expired:
                 self.entries[name] = entry
                 del self.coming[name]
-                return outcome
+                operation.outcomes.append(outcome)
+                return None
         self.discard_file(name)
         with self.lock:
             del self.coming[name]

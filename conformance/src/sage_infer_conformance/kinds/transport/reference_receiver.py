@@ -88,15 +88,18 @@ class Receiver:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        for thread in list(self._threads):
+        with self.lock:
+            threads = list(self._threads)
+        for thread in threads:
             thread.join(_JOIN_S)
 
     # One thread waits for connections, and each connection has its own.
 
     def _start(self, work: object, *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments, name="reference-receiver", daemon=True)  # type: ignore[arg-type]
-        self._threads.add(thread)
-        thread.start()
+        with self.lock:  # a close joins what it finds, and only a thread that was started can be joined
+            self._threads.add(thread)
+            thread.start()
 
     def _accept(self) -> None:
         while not self._closed:

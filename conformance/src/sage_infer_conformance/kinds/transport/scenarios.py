@@ -110,6 +110,19 @@ def crowd(play: Play) -> None:
     _leave(stage, [source, target])
 
 
+@scenario
+def one_cancelled(play: Play) -> None:
+    """One of several large transfers to the same peer is cancelled while all are under way; the others arrive."""
+    stage = Stage(play, limit_bytes=32 * MIB)
+    source, target = stage.pool("a", 26 * MIB), stage.pool(stage.b, 26 * MIB)
+    sent = stage.submit("a", *(stage.order(source, target, 8 * MIB) for _ in range(3)))
+    if sent:
+        stage.do(Cancel(end="a", transfer=sent[0]))
+        stage.settle("a", sent)
+    stage.look(target)
+    _leave(stage, [source, target])
+
+
 # Leases.
 
 
@@ -251,6 +264,7 @@ SCENARIOS = (
     Scenario("deliver", deliver, certify=18, develop=18),
     Scenario("many_regions", many_regions, certify=3, develop=2),
     Scenario("crowd", crowd, certify=12, develop=12),
+    Scenario("one_cancelled", one_cancelled, certify=3, develop=3),
     Scenario("fence", fence, certify=18, develop=16),
     Scenario("torn", torn, certify=4, develop=4),
     Scenario("strangers", strangers, certify=6, develop=6),

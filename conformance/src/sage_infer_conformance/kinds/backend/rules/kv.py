@@ -220,13 +220,14 @@ def _computing_s(timing: Timing) -> float | None:
 
 
 def _decode_goes_on(timing: Timing) -> Iterable[Check]:
-    """Check by the clock that decode does not compute its prompt again."""
+    """Check by the clock that decode does not compute its prompt again; a clock is a witness, not an evaluation."""
     computing, decode_s = _computing_s(timing), timing.decode_s
     if computing is not None and decode_s is not None:
         says = (
             f"decode takes {decode_s * 1000:.1f} ms to its first token, prefill {timing.cold_s * 1000:.1f} ms"
         )
-        yield check(decode_s <= timing.short_s + computing / 2 + _JITTER_S, says)
+        if decode_s > timing.short_s + computing / 2 + _JITTER_S:
+            yield broken(says)
 
 
 def _saves_time(timing: Timing) -> Iterable[Check]:
@@ -240,7 +241,8 @@ def _saves_time(timing: Timing) -> Iterable[Check]:
         f"{timing.reused_tokens} of {timing.prompt_tokens} tokens are reused, and the first token comes after "
         f"{timing.warm_s * 1000:.1f} ms, {timing.cold_s * 1000:.1f} ms for a fresh prompt"
     )
-    yield check(timing.warm_s <= allowed, says)
+    if timing.warm_s > allowed:
+        yield broken(says)
 
 
 def states_are_used_once(model: BackendModel, step: BackendStep) -> Iterable[Check]:

@@ -7,7 +7,7 @@ from sage_infer_contracts.capabilities import Capability
 from ...suite import Play
 from ..asks import Cancel, Prompt, Settings
 from ..steps import BackendStep, CancelParked, Decode, Prefill
-from .talk import TEXTS, Talk, greedy
+from .talk import TEXTS, Talk, close_busy, greedy
 
 _LONG = 240
 
@@ -111,4 +111,4 @@ def crowds(play: Play) -> None:
     talk.serve(*occupied, victim, *arrivals)
     long = [talk.call(Prompt(text=choices.one_of(TEXTS), tokens=40 + 20 * n), greedy(150)) for n in range(3)]
     talk.serve(*long, talk.call(Prompt(text=TEXTS[3], tokens=6), greedy(6), after=choices.integer(0, 12)))
-    talk.close()
+    close_busy(talk, 150)

@@ -10,6 +10,7 @@ from ...suite import Play
 from ..asks import Prompt, Settings
 from ..findings import Damage, Part
 from ..steps import BackendStep, Contend, Decode, Expire, HandOver, Prefill, Release, TimeReuse
+from .lives import quantise_and_close
 from .talk import TEXTS, Talk, drawn_with, greedy
 
 _PARTS: tuple[Part, ...] = ("instance", "generation", "lease", "prompt", "output", "params")
@@ -111,9 +112,10 @@ def _transfers(talk: Talk, prompts: list[Prompt]) -> None:
 
 
 def leases(play: Play) -> None:
-    """An abandoned prefill: its lease ends, its blocks return, its state is refused."""
+    """An abandoned prefill: its lease ends, its blocks return, its state is refused. Then the weights are quantised."""
     talk = Talk(play)
-    if not talk.open(Settings(max_sequence_length=128, lease_s=2.0)):
+    settings = Settings(max_sequence_length=128, lease_s=2.0)
+    if not talk.open(settings):
         return
     kept = _park(talk, "gone", [40, 17])
     if kept:
@@ -121,7 +123,7 @@ def leases(play: Play) -> None:
         play.do(Decode(state=kept[0]))
         play.do(Release(state=kept[1]))
         talk.serve(talk.call(Prompt(text=TEXTS[1], tokens=30), greedy(8)))
-    talk.close()
+    quantise_and_close(talk, settings)
 
 
 def reuse(play: Play) -> None:

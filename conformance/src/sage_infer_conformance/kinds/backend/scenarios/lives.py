@@ -11,7 +11,7 @@ from sage_infer_contracts.sampling import SamplingParams
 from ...suite import Play
 from ..asks import Call, Prompt, Settings
 from ..steps import BackendStep, Close, Create, Open, Quantise
-from .talk import TEXTS, Talk, drawn_with, greedy
+from .talk import TEXTS, Talk, close_busy, drawn_with, greedy
 
 
 def idle(play: Play) -> None:
@@ -24,18 +24,12 @@ def idle(play: Play) -> None:
 
 
 def endings(play: Play) -> None:
-    """Close with requests in every stage, and begin again."""
+    """Close with requests in every stage."""
     talk = Talk(play)
-    for _ in range(2):
-        if not talk.open(Settings(max_sequence_length=512, max_batch_size=3, max_batched_tokens=24)):
-            return
-        choices = talk.choices
-        talk.serve(talk.call(Prompt(text=TEXTS[0], tokens=12), greedy(4)))
-        pending = []
-        for number in range(choices.integer(4, 6)):
-            prompt = Prompt(text=choices.one_of(TEXTS), tokens=choices.one_of([6, 40, 110]))
-            pending.append(talk.call(prompt, greedy(360), after=number * choices.integer(0, 2)))
-        talk.close(pending, at_once=choices.chance(50))
+    if not talk.open(Settings(max_sequence_length=512, max_batch_size=3, max_batched_tokens=24)):
+        return
+    talk.serve(talk.call(Prompt(text=TEXTS[0], tokens=12), greedy(4)))
+    close_busy(talk, 360)
 
 
 def _profile(bits: int) -> QuantizationProfile:
@@ -43,12 +37,8 @@ def _profile(bits: int) -> QuantizationProfile:
     return QuantizationProfile.model_validate(sizes)
 
 
-def weights(play: Play) -> None:
+def quantise_and_close(talk: Talk, settings: Settings) -> None:
     """Quantise a model that has served, and see what becomes of its outputs; then once more, fresh."""
-    talk = Talk(play)
-    settings = Settings(max_sequence_length=128)
-    if not talk.open(settings):
-        return
     if Capability.BACKEND_QUANTIZATION not in talk.model.capabilities:
         _quantise(talk)
         talk.close()
@@ -64,7 +54,7 @@ def weights(play: Play) -> None:
     talk.close()
     if bits is None or not talk.open(settings):
         return
-    play.do(Quantise(profile=_profile(bits)))
+    talk.play.do(Quantise(profile=_profile(bits)))
     for prompt, params in asked[:4]:
         talk.serve(talk.call(prompt, params))
     talk.close()

@@ -106,6 +106,15 @@ class Talk:
         return drawn
 
 
+def close_busy(talk: Talk, max_tokens: int) -> None:
+    """Close with requests pending: waiting, in the middle of a prompt, between tokens."""
+    choices, pending = talk.choices, []
+    for number in range(choices.integer(4, 6)):
+        prompt = Prompt(text=choices.one_of(TEXTS), tokens=choices.one_of([6, 40, 110]))
+        pending.append(talk.call(prompt, greedy(max_tokens), after=number * choices.integer(0, 2)))
+    talk.close(pending, at_once=choices.chance(50))
+
+
 def greedy(max_tokens: int | None = FREE_TOKENS, *, ignore_eos: bool = True, **more: Any) -> SamplingParams:
     """Return greedy parameters."""
     return SamplingParams(max_tokens=max_tokens, temperature=0.0, ignore_eos=ignore_eos, **more)

@@ -1,0 +1,1 @@
+"""Huawei Ascend NPUs: what is there, how an engine runs on it, and what it refuses."""

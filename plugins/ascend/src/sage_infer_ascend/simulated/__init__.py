@@ -1,0 +1,1 @@
+"""What ``npu-smi`` prints and machines that print it, for tests and the conformance kit; nothing here detects."""

@@ -1,0 +1,1 @@
+"""What Kunlunxin's tools print and machines that print it, for tests and the conformance kit; nothing here detects."""
