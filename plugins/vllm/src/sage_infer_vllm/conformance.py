@@ -1,6 +1,7 @@
 """What the conformance kit judges this distribution by, on the demo models unless ``--set model=`` names another.
 
-Engines run without compiled graphs here, for a run starts many of them; ``--set enforce_eager=false`` compiles.
+They compute in fp32 on every machine, where vLLM itself would take bf16 if the processor has it: in bf16 its tokens
+depend on the batch. Engines run without compiled graphs here, for a run starts many of them; ``--set enforce_eager=false`` compiles.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from .plugin import create
 BACKEND = Subject(
     "backend",
     create,
-    options={"model": "demo", "enforce_eager": True, "kv_cache_memory_bytes": 1 << 28},
+    options={"model": "demo", "dtype": "fp32", "enforce_eager": True, "kv_cache_memory_bytes": 1 << 28},
     facts={"lease_option": "lease_s"},
 )
-EMBEDDING = Subject("embedding", create_embedding, options={"model": "demo-embed", "enforce_eager": True})
+EMBEDDING = Subject(
+    "embedding", create_embedding, options={"model": "demo-embed", "dtype": "fp32", "enforce_eager": True}
+)

@@ -10,6 +10,8 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
+import psutil
+
 from sage_infer_contracts.backend import BackendConfig
 from sage_infer_contracts.errors import BackendUnavailable, DeviceUnavailable, InvalidRequest
 from sage_infer_contracts.launch import EngineLaunchPlan
@@ -22,6 +24,10 @@ from .options import EngineOptions
 from .startup_log import StartupLog
 from .step_counters import StepCounters
 from .versions import INSTALL_HINT, installed_version, require_tested
+
+
+KILLED_TIMEOUT_S = 5.0
+"""How long a killed process may take to be gone: it still gives its memory back."""
 
 
 class Engine:
@@ -199,7 +205,7 @@ def _add_parking(config: Any) -> bool:
 async def _shut_down(llm: Any, executor: Executor, timeout_s: float) -> None:
     loop = asyncio.get_running_loop()
     await _end(llm.output_handler)  # first, or it reports the end as the engine's death
-    await loop.run_in_executor(executor, llm.shutdown, timeout_s)
+    await loop.run_in_executor(executor, _end_processes, llm, timeout_s)
     # Its finalizer shuts down once more; at interpreter exit the modules it needs are gone by then.
     llm.shutdown = _nothing
     # vLLM leaves its last tasks to the loop, and what carried the messages to the collector.
@@ -207,6 +213,22 @@ async def _shut_down(llm: Any, executor: Executor, timeout_s: float) -> None:
     for task in (resources.output_queue_task, resources.stats_update_task):
         await _end(task)
     await loop.run_in_executor(executor, partial(resources.ctx.destroy, linger=0))
+
+
+def _end_processes(llm: Any, timeout_s: float) -> None:
+    """Let vLLM end its processes, and see them gone: those it had to kill, it does not wait for."""
+    manager = llm.engine_core.resources.engine_manager
+    processes = [each for engine in getattr(manager, "processes", ()) for each in _tree(engine.pid)]
+    llm.shutdown(timeout_s)
+    psutil.wait_procs(processes, timeout=KILLED_TIMEOUT_S)
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

@@ -125,7 +125,7 @@ def _kv_arguments(asked: KVSchemaRequest, dtype: str) -> dict[str, EngineArgumen
     if asked.dtype not in _KV_DTYPES:
         raise Unsupported(
             f"vLLM cannot store KV as {asked.dtype}, as far as a KV schema can say it, when the model computes in "
-            f"{dtype}; it can as {', '.join(_KV_DTYPES)}",
+            f"{dtype}; it can as {', '.join(_KV_DTYPES)}, or in the dtype that the model is asked to compute in",
             param="kv_schema",
         )
     arguments["kv_cache_dtype"] = _KV_DTYPES[asked.dtype]
