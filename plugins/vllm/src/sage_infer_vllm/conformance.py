@@ -1,7 +1,8 @@
 """What the conformance kit judges this distribution by, on the demo models unless ``--set model=`` names another.
 
-They compute in fp32 on every machine, where vLLM itself would take bf16 if the processor has it: in bf16 its tokens
-depend on the batch. Engines run without compiled graphs here, for a run starts many of them; ``--set enforce_eager=false`` compiles.
+They compute in fp32 on every machine: where the processor has bf16, vLLM itself would take that, and then its tokens
+depend on the batch. Engines run without compiled graphs here, for a run starts many of them;
+``--set enforce_eager=false`` compiles.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from .startup_log import StartupLog
 from .step_counters import StepCounters
 from .versions import INSTALL_HINT, installed_version, require_tested
 
-
 KILLED_TIMEOUT_S = 5.0
 """How long a killed process may take to be gone: it still gives its memory back."""
 
