@@ -6,6 +6,7 @@ framework.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -60,6 +61,14 @@ class DeviceRuntime(Protocol):
 
     def attention(self) -> str:
         """Return the name of the paged-attention implementation the engine should use on this device."""
+        ...
+
+    def pack_linear(self, weight: Any, bias: Any | None) -> Callable[[Any], Any] | None:
+        """Return a function [..., in] -> [..., out] on a layout of ``weight`` [out, in] that the device prefers.
+
+        Called once for each weight, which the caller then lets go. None where the framework's own product of the
+        plain weight is as fast. The result MUST be that product's, up to the dtype's rounding, whatever the rows.
+        """
         ...
 
     def set_threads(self, threads: int | None) -> int:

@@ -7,7 +7,7 @@ imports neither.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import Any
@@ -133,6 +133,10 @@ class NamespaceRuntime:
     def attention(self) -> str:
         """Return the name given as ``attention_name``; the default gathers pages for torch's fused attention."""
         return self.attention_name
+
+    def pack_linear(self, weight: Any, bias: Any | None) -> Callable[[Any], Any] | None:
+        """Return None: torch's own product is used; for a subclass whose device has a layout of its own."""
+        return None
 
     def set_threads(self, threads: int | None) -> int:
         """Set CPU threads (None: leave the framework's); the device does the work, so few are needed."""

@@ -47,8 +47,8 @@ def build_core(
     dtype = _dtype(config, runtime)
     model = load_model(
         config.model.path,
+        runtime=runtime,
         device=runtime.device(index),
-        dtype=runtime.framework_dtype(dtype),
         dtype_name=dtype,
         kernel=kernel,
     )

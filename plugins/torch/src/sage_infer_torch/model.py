@@ -13,10 +13,12 @@ import torch
 from sage_infer_contracts.errors import InvalidRequest, SageInferError, Unsupported
 from sage_infer_contracts.kv import KVCacheSchema
 from sage_infer_contracts.names import DType
+from sage_infer_contracts.runtime import DeviceRuntime
 
 from .attention import ATTENTION_NAME, BATCH_ARGUMENT, Kernel, register
 from .batch import Batch, build_batch
 from .kv_pool import KVPool
+from .packing import pack_linears
 from .progress_bars import no_progress_bars
 from .scheduler import Work
 from .sequence import new_probe
@@ -83,15 +85,16 @@ def read_config(path: str) -> Any:
 
 
 def load_model(
-    path: str, *, device: Any, dtype: torch.dtype, dtype_name: DType, kernel: Kernel
+    path: str, *, runtime: DeviceRuntime, device: Any, dtype_name: DType, kernel: Kernel
 ) -> LoadedModel:
-    """Load the model in ``path`` and prove that its paged attention computes what its own does.
+    """Load the model in ``path``, pack its weights, and prove that it still computes what it did, over pages.
 
     Raises ``InvalidRequest`` for files that cannot be loaded, ``Unsupported`` for a model paging cannot serve.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     config = read_config(path)
+    dtype = runtime.framework_dtype(dtype_name)
     try:
         with no_progress_bars():
             module: Any = AutoModelForCausalLM.from_pretrained(
@@ -121,7 +124,10 @@ def load_model(
         eos_token_ids=_eos_token_ids(module, tokenizer),
         fingerprint=_fingerprint(path, dtype_name),
     )
-    _prove_attention(model, kernel)
+    ids = [(index * 7919 + 11) % model.vocabulary for index in range(_PROOF_TOKENS)]
+    plain = torch.tensor([ids], device=device)
+    expected = pack_linears(module, runtime, lambda: module(input_ids=plain, use_cache=False).logits[0])
+    _prove(model, kernel, ids, expected)
     return model
 
 
@@ -149,13 +155,11 @@ _PROOF_TOLERANCE: dict[str, float] = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
 """Largest difference of logits, relative to the largest logit: rounding, far below a wrong mask's effect."""
 
 
-def _prove_attention(model: LoadedModel, kernel: Kernel) -> None:
-    """Compare paged, chunked logits with the model's own; then leave the model on paged attention.
+def _prove(model: LoadedModel, kernel: Kernel, ids: list[int], expected: torch.Tensor) -> None:
+    """Compare paged, chunked logits with those of the model as it was; then leave it on paged attention.
 
     Runs, like all of this module, under the engine thread's inference mode.
     """
-    ids = [(index * 7919 + 11) % model.vocabulary for index in range(_PROOF_TOKENS)]
-    expected = model.module(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0]
     register()
     model.module.set_attn_implementation(ATTENTION_NAME)
     name = type(model.module).__name__
