@@ -137,6 +137,11 @@ async def test_top_k_one_and_tiny_temperatures_are_greedy(backend: Any) -> None:
         (list(range(256)), {"max_tokens": None}, "prompt", "max_sequence_length is 256"),
         (list(range(250)), {"max_tokens": 7}, "max_tokens", "max_sequence_length 256"),
         ("\ud800", {}, "prompt", "Unicode"),
+        ([1], {"stop_token_ids": (49_152,)}, "stop_token_ids", "49151"),
+        ([1], {"logit_bias": {49_152: 1.0}}, "logit_bias", "49151"),
+        ([1], {"logit_bias": {-1: 1.0}}, "logit_bias", "49151"),
+        ([1], {"logit_bias": {1: float("nan")}}, "logit_bias", "nan"),
+        ([1], {"logprobs": 49_153}, "logprobs", "49152"),
     ],
 )
 async def test_what_breaks_a_limit_is_refused_by_name(
@@ -158,8 +163,51 @@ async def test_prompts_must_be_a_list_of_prompts(backend: Any) -> None:
 
 
 async def test_parameters_without_their_capability_are_refused(backend: Any) -> None:
-    with pytest.raises(Unsupported, match="repetition_penalty"):
-        await backend.generate([STORY], SamplingParams(repetition_penalty=1.1))
+    with pytest.raises(Unsupported, match="json_schema"):
+        await backend.generate([STORY], SamplingParams(json_schema="{}"))
+
+
+async def test_several_outputs_of_a_prompt_share_its_blocks_and_repeat_with_the_seed(backend: Any) -> None:
+    prompts = [list(range(300, 349)), list(range(500, 533))]
+    params = SamplingParams(max_tokens=12, n=3, seed=5, ignore_eos=True, logprobs=0)
+
+    async def outputs() -> list[tuple[int, ...]]:
+        streams = await backend.generate(prompts, params)
+        return [(await stream.collect()).token_ids for stream in streams]
+
+    before = (await backend.stats()).computed_tokens
+    first = await outputs()
+    computed = (await backend.stats()).computed_tokens - before
+    assert len(set(first)) == 6
+    assert computed == 49 + 2 * (49 - 48) + 33 + 2 * (33 - 32), "each full block of a prompt is computed once"
+    assert await outputs() == first
+    alone = [
+        (await one(backend, ids, params.model_copy(update={"n": 1, "logprobs": None}))).token_ids
+        for ids in prompts
+    ]
+    assert [first[0], first[3]] == alone, "the first output is that of a request for one"
+    with pytest.raises(Unsupported, match="n must be 1"):
+        await backend.prefill(prompts, request_id="several", params=params)
+
+
+async def test_greedy_logprobs_are_of_the_tokens_and_lead_their_alternatives(backend: Any) -> None:
+    (stream,) = await backend.generate([STORY], GREEDY.model_copy(update={"logprobs": 2}))
+    deltas = [delta async for delta in stream]
+    for delta in deltas:
+        assert delta.logprobs is not None
+        for token, found in zip(delta.token_ids, delta.logprobs, strict=True):
+            assert found.token_id == token == found.top[0][0]
+            assert found.top[0][1] == pytest.approx(found.logprob)
+            assert found.top[1][1] <= found.logprob <= 0.0
+
+
+async def test_a_stop_string_counts_only_after_min_tokens(backend: Any) -> None:
+    text = (await one(backend, STORY)).text
+    stop = text.split()[0]
+    assert (await one(backend, STORY, GREEDY.model_copy(update={"stop": (stop,)}))).text.strip() == ""
+    later = await one(backend, STORY, GREEDY.model_copy(update={"stop": (stop,), "min_tokens": 10}))
+    assert len(later.token_ids) > 10
+    assert later.text.lstrip().startswith(stop)
 
 
 async def test_one_bad_prompt_refuses_the_whole_call(backend: Any) -> None:

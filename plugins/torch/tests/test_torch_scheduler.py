@@ -116,6 +116,31 @@ def test_recomputed_tokens_are_no_longer_counted_as_reused() -> None:
     assert one.reused_prompt_tokens == 0
 
 
+def test_further_outputs_of_a_prompt_wait_for_the_blocks_of_the_first() -> None:
+    under_test = scheduler(budget=8)
+    leader = sequence(11, arrival=1)
+    follower = sequence(11, arrival=2, leader=leader)
+    under_test.add(leader)
+    under_test.add(follower)
+    while not leader.started:
+        plan = under_test.schedule()
+        assert [work.sequence for work in plan] == [leader]
+        run(under_test, plan)
+    assert [(work.sequence, work.start) for work in under_test.schedule()] == [(leader, 11), (follower, 8)]
+
+
+def test_outputs_go_on_when_the_first_of_their_prompt_is_cancelled() -> None:
+    under_test = scheduler(budget=8)
+    leader = sequence(11, arrival=1)
+    follower = sequence(11, arrival=2, leader=leader)
+    under_test.add(leader)
+    under_test.add(follower)
+    run(under_test, under_test.schedule())
+    leader.finished = True
+    under_test.remove(leader)
+    assert [work.sequence for work in under_test.schedule()] == [follower]
+
+
 def test_a_resumed_sequence_goes_before_the_waiting_and_keeps_its_kv() -> None:
     under_test = scheduler(batch=1)
     parked = sequence(5, arrival=1)

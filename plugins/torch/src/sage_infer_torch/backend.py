@@ -40,6 +40,12 @@ CAPABILITIES: frozenset[str] = frozenset(
         Capability.BACKEND_SPLIT_PREFILL,
         Capability.BACKEND_PREFIX_REUSE,
         Capability.BACKEND_CHUNKED_PREFILL,
+        Capability.BACKEND_LOGPROBS,
+        Capability.BACKEND_PARALLEL_SAMPLING,
+        Capability.BACKEND_PENALTIES,
+        Capability.BACKEND_LOGIT_BIAS,
+        Capability.BACKEND_MIN_P,
+        Capability.BACKEND_MIN_TOKENS,
     }
 )
 ACKNOWLEDGE_TIMEOUT_S = 60.0
@@ -106,9 +112,11 @@ class TorchBackend:
         engine, prompt_ids = await self._accept(prompts, params, group)
         streams: list[TokenStream] = []
         sequences: list[Sequence] = []
-        for name, ids in zip(sequence_names(group, len(prompt_ids)), prompt_ids, strict=True):
+        outputs = [(ids, index) for ids in prompt_ids for index in range(params.n)]
+        for name, (ids, index) in zip(sequence_names(group, len(outputs)), outputs, strict=True):
             stream = TokenStream(name, on_cancel=partial(self._cancel_stream, name))
-            sequence = self._sequence(engine, ids, params, name, group, park=False)
+            leader = sequences[-index] if index else None
+            sequence = self._sequence(engine, ids, params, name, group, index=index, leader=leader)
             sequence.sink = StreamSink(stream, partial(engine.live.leave, sequence))
             streams.append(stream)
             sequences.append(sequence)
@@ -120,6 +128,8 @@ class TorchBackend:
     ) -> PrefillResult:
         """Compute the KV of ``prompts`` and their first tokens, and hold it under a lease."""
         params = params or SamplingParams()
+        if params.n != 1:
+            raise Unsupported("prefill makes one sequence of each prompt; n must be 1", param="n")
         engine, prompt_ids = await self._accept(prompts, params, request_id)
         futures: list[asyncio.Future[PrefilledSequence]] = []
         sequences: list[Sequence] = []
@@ -249,16 +259,17 @@ class TorchBackend:
         engine = self._ready()  # again: tokenising gave up control
         for ids in prompt_ids:
             engine.limits.check(ids, params)
-        engine.live.reserve(request_id, len(prompt_ids))
+        engine.live.reserve(request_id, len(prompt_ids) * params.n)
         return engine, prompt_ids
 
     def _sequence(
-        self, engine: Engine, ids: Items[int], params: SamplingParams, name: str, group: str, *, park: bool
-    ) -> Sequence:
+        self, engine: Engine, ids: Items[int], params: SamplingParams, name: str, group: str, *,
+        park: bool = False, index: int = 0, leader: Sequence | None = None,
+    ) -> Sequence:  # fmt: skip
         nowhere: Sink = lambda event: None  # noqa: E731 - replaced by the caller before anything runs
         return new_sequence(
             ids, params, request_id=name, group=group, sink=nowhere, limits=engine.limits,
-            decode=engine.decode, park=park,
+            decode=engine.decode, park=park, index=index, leader=leader,
         )  # fmt: skip
 
     def _cancel_stream(self, request_id: str) -> None:

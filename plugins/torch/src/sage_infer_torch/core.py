@@ -16,6 +16,7 @@ from .batch import build_batch
 from .blocks import BlockManager
 from .kv_pool import KVPool
 from .limits import EngineLimits
+from .logprobs import Logprobs, token_logprobs
 from .model import LoadedModel
 from .sampler import sample
 from .scheduler import Limits, Scheduler, Work
@@ -155,17 +156,19 @@ class EngineCore:
     def _run(self, plan: list[Work]) -> list[Output]:
         batch = build_batch(plan, self.pool, self._kernel, self.model.device)
         logits = self.model.forward(batch)
-        tokens = sample(logits, [work.sequence for work in batch.order])
+        sampled = [work.sequence for work in batch.order]
+        tokens = sample(logits, sampled, self.model.eos_token_ids)
+        logprobs = token_logprobs(logits, sampled, tokens)
         self._steps += 1
         for work in plan:
             self.scheduler.complete(work)
             self._computed += max(0, min(work.start + work.count, work.sequence.prompt_tokens) - work.start)
         return [
-            (work.sequence.sink, self._advance(work.sequence, token))
-            for work, token in zip(batch.order, tokens, strict=True)
+            (sequence.sink, self._advance(sequence, token, of_token))
+            for sequence, token, of_token in zip(sampled, tokens, logprobs, strict=True)
         ]
 
-    def _advance(self, sequence: Sequence, token: int) -> Event:
+    def _advance(self, sequence: Sequence, token: int, logprobs: Logprobs) -> Event:
         """Append ``token`` and say what that means to the consumer."""
         if not sequence.started:
             sequence.started = True
@@ -174,12 +177,15 @@ class EngineCore:
         sequence.token_ids.append(token)
         finish = self._finish_reason(sequence, token)
         text = sequence.detokenizer.advance(sequence.token_ids, final=finish is not None)
-        text, stop = sequence.stops.feed(text, final=finish is not None)
+        stop = None
+        if sequence.output_tokens > sequence.params.min_tokens:
+            text, stop = sequence.stops.feed(text, final=finish is not None)
         if stop is not None:
-            return self._finish(sequence, (token,), text, "stop_string", stop)
+            return self._finish(sequence, (token,), text, "stop_string", stop, logprobs)
         if finish is not None:
-            return self._finish(sequence, (token,), text, finish, token if finish == "stop_token" else None)
-        delta = TokenDelta((token,), text)
+            reason = token if finish == "stop_token" else None
+            return self._finish(sequence, (token,), text, finish, reason, logprobs)
+        delta = TokenDelta((token,), text, logprobs=logprobs)
         return self._park(sequence, delta) if sequence.park else delta
 
     def _finish_reason(self, sequence: Sequence, token: int) -> FinishReason | None:
@@ -192,14 +198,14 @@ class EngineCore:
 
     def _finish(
         self, sequence: Sequence, token_ids: tuple[int, ...], text: str, reason: FinishReason,
-        stop_reason: str | int | None = None,
+        stop_reason: str | int | None = None, logprobs: Logprobs = None,
     ) -> TokenDelta:  # fmt: skip
         if reason == "cancelled":
             rest = sequence.detokenizer.advance(sequence.token_ids, final=True)
             text, _ = sequence.stops.feed(rest, final=True)
         sequence.finished = True
         self.scheduler.remove(sequence)
-        return TokenDelta(token_ids, text, reason, stop_reason, sequence.usage())
+        return TokenDelta(token_ids, text, reason, stop_reason, sequence.usage(), logprobs)
 
     def _park(self, sequence: Sequence, delta: TokenDelta) -> PrefilledSequence:
         sequence.park = False

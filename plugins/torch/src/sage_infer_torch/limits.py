@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -11,6 +12,7 @@ from sage_infer_contracts.backend import BackendConfig
 from sage_infer_contracts.engines.limits import RequestLimits
 from sage_infer_contracts.errors import CapacityExceeded, InvalidRequest
 from sage_infer_contracts.kv import KVCacheSchema
+from sage_infer_contracts.sampling import SamplingParams
 
 from .options import EngineOptions
 
@@ -35,6 +37,28 @@ class EngineLimits(RequestLimits):
     max_batched_tokens: int
     watermark_blocks: int
     prefill_chunk_tokens: int | None
+
+    def check(self, prompt: Sequence[int], params: SamplingParams) -> None:
+        """Raise ``InvalidRequest`` naming the limit that ``prompt`` with ``params`` breaks, or the unknown token."""
+        RequestLimits.check(self, prompt, params)
+        if params.logprobs is not None and params.logprobs > self.vocabulary:
+            raise InvalidRequest(
+                f"logprobs is {params.logprobs}, and the vocabulary has {self.vocabulary} tokens",
+                param="logprobs",
+            )
+        biases = params.logit_bias or {}
+        for param, tokens in (("stop_token_ids", params.stop_token_ids), ("logit_bias", tuple(biases))):
+            for token in tokens:
+                if not 0 <= token < self.vocabulary:
+                    raise InvalidRequest(
+                        f"{param} names {token}, which is no token id; they are 0 to {self.vocabulary - 1}",
+                        param=param,
+                    )
+        for token, bias in biases.items():
+            if not math.isfinite(bias):
+                raise InvalidRequest(
+                    f"logit_bias of token {token} is {bias}, not a number", param="logit_bias"
+                )
 
 
 def resolve_limits(

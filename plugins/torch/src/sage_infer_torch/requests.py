@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
+import struct
 from collections.abc import Callable, Sequence as Items
 
 from sage_infer_contracts.sampling import SamplingParams
@@ -61,9 +63,9 @@ class PrefillSink:
 
 def new_sequence(
     prompt: Items[int], params: SamplingParams, *, request_id: str, group: str, sink: Sink, limits: EngineLimits,
-    decode: Decode, park: bool,
+    decode: Decode, park: bool = False, index: int = 0, leader: Sequence | None = None,
 ) -> Sequence:  # fmt: skip
-    """Return a sequence for a checked prompt; without a seed of its own it gets a random one."""
+    """Return the ``index``-th output of a checked prompt; without a seed of its own it gets a random one."""
     room = limits.max_sequence_length - len(prompt)
     return Sequence(
         request_id=request_id,
@@ -73,8 +75,17 @@ def new_sequence(
         prompt_tokens=len(prompt),
         max_total_tokens=len(prompt) + (params.max_tokens or room),
         params=params,
-        seed=secrets.randbits(63) if params.seed is None else params.seed,
+        seed=secrets.randbits(63) if params.seed is None else output_seed(params.seed, index),
         detokenizer=Detokenizer(decode, len(prompt)),
         stops=StopMatcher(params.stop),
         park=park,
+        leader=leader,
     )
+
+
+def output_seed(seed: int, index: int) -> int:
+    """Return the seed of the ``index``-th output of a prompt; the first has the request's own."""
+    if index == 0:
+        return seed
+    digest = hashlib.blake2b(struct.pack("<qQ", seed, index), digest_size=8, person=b"output").digest()
+    return int(struct.unpack("<q", digest)[0])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence as Rows
+from collections.abc import Collection, Sequence as Rows
 
 import torch
 
+from .logit_edits import edited
 from .sequence import Sequence
 
 
@@ -21,10 +22,14 @@ def uniform(seed: int, draws: int) -> float:
     return (int.from_bytes(digest, "little") >> 11) / (1 << 53)
 
 
-def sample(logits: torch.Tensor, rows: Rows[Sequence]) -> list[int]:
-    """Return the next token of each row of ``logits`` [rows, vocabulary]; greedy rows take the first maximum."""
+def sample(logits: torch.Tensor, rows: Rows[Sequence], ends: Collection[int] = ()) -> list[int]:
+    """Return the next token of each row of ``logits`` [rows, vocabulary]; greedy rows take the first maximum.
+
+    ``ends`` are the model's own end tokens, which ``min_tokens`` forbids at first.
+    """
     if not rows:
         return []
+    logits = edited(logits, rows, ends)
     tokens: list[int] = logits.argmax(dim=-1).tolist()
     drawn = [index for index, row in enumerate(rows) if not row.params.greedy]
     if drawn:
@@ -40,6 +45,10 @@ def _draw(logits: torch.Tensor, rows: Rows[Sequence]) -> list[int]:
     )
     # The maximum first, so that a tiny temperature cannot overflow.
     probabilities = torch.softmax((logits - logits.amax(dim=-1, keepdim=True)) / temperature, dim=-1)
+    if any(row.params.min_p for row in rows):
+        least = torch.tensor([[row.params.min_p] for row in rows], dtype=torch.float64, device=logits.device)
+        best = probabilities.amax(dim=-1, keepdim=True)
+        probabilities = probabilities.masked_fill(probabilities < least * best, 0.0)
     if any(row.params.top_k or row.params.top_p < 1.0 for row in rows):
         probabilities = _filter(probabilities, rows)
     # The inverse of the cumulative distribution in order of token id: two nearly equal tokens may swap their

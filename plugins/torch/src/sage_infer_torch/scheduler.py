@@ -167,12 +167,20 @@ class Scheduler:
             budget = self._budget(plan)
             if budget == 0 and not self._tight():
                 return
-            if not self._allocate(self.waiting[0]):
+            if self._waits_for_leader(self.waiting[0]) or not self._allocate(self.waiting[0]):
                 return
             sequence = self.waiting.popleft()
             self.running.append(sequence)
             if budget:
                 self._plan(plan, sequence, min(self._chunk(sequence), budget))
+
+    def _waits_for_leader(self, sequence: Sequence) -> bool:
+        """Whether the prompt is being computed for another output of it, whose blocks can be shared soon.
+
+        The leader is ahead in every queue, so nobody waits for one that waits itself.
+        """
+        leader = sequence.leader
+        return self.blocks.share and leader is not None and not leader.started and not leader.finished
 
     def _allocate(self, sequence: Sequence) -> bool:
         """Hold blocks for all tokens of ``sequence``, shared ones first; False when they do not fit now."""

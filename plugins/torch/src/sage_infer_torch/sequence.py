@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -13,6 +13,9 @@ from sage_infer_contracts.streams import TokenDelta, Usage
 
 from .detokenizer import Detokenizer
 from .stops import StopMatcher
+
+if TYPE_CHECKING:
+    from .logit_edits import TokenCounts
 
 Event = TokenDelta | PrefilledSequence | BaseException
 
@@ -58,6 +61,12 @@ class Sequence:
     """Whether the first token was sampled: reuse has been counted."""
 
     last_step: int = -1
+    counts: TokenCounts | None = None
+    """Occurrences of tokens, once penalties asked for them."""
+
+    leader: Sequence | None = None
+    """The first of several outputs of one prompt, whose blocks the others wait for."""
+
     finished: bool = False
 
     @property
