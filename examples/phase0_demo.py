@@ -1,6 +1,6 @@
 """ControlPlaneManager -> InferenceBackend -> engine, in one script and without a server.
 
-    python examples/phase0_demo.py [--backend torch] [--llm demo] [--isolation process]
+    python examples/phase0_demo.py [--backend torch] [--llm demo] [--isolation process] [--dtype auto]
 
 The backend is found by name through its entry point. The script never calls it: every request goes through the
 control plane, which picks the instance, queues, measures and cancels.
@@ -37,10 +37,12 @@ async def ask(manager: ControlPlaneManager, model_id: str, question: str) -> str
     return "".join(pieces)
 
 
-async def main(backend_name: str, llm: str, isolation: Any) -> None:
+async def main(backend_name: str, llm: str, isolation: Any, dtype: Any) -> None:
     """Open the backend, ask three questions at once, and show what the control plane measured."""
     location = resolve_model(llm, progress=lambda stage, _share: print(f"  {stage}"))
-    backend = await open_backend(backend_name, BackendConfig(model=location), isolation=isolation)
+    backend = await open_backend(
+        backend_name, BackendConfig(model=location, dtype=dtype), isolation=isolation
+    )
     manager = ControlPlaneManager()
     try:
         await manager.register_backend(location.model_id, backend)
@@ -65,5 +67,6 @@ if __name__ == "__main__":
     parser.add_argument("--backend", default="torch")
     parser.add_argument("--llm", default="demo")
     parser.add_argument("--isolation", choices=("process", "inline"), default="process")
+    parser.add_argument("--dtype", default="auto")
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.backend, arguments.llm, arguments.isolation))
+    asyncio.run(main(arguments.backend, arguments.llm, arguments.isolation, arguments.dtype))

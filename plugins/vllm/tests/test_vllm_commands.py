@@ -11,7 +11,16 @@ import pytest
 
 pytestmark = pytest.mark.engine
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "phase0_demo.py"
-QUICK = ("--backend", "vllm", "--option", "enforce_eager=true", "--max-sequence-length", "1024")
+QUICK = (
+    "--backend",
+    "vllm",
+    "--dtype",
+    "fp32",
+    "--option",
+    "enforce_eager=true",
+    "--max-sequence-length",
+    "1024",
+)
 
 
 def run(*command: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -23,7 +32,7 @@ def run(*command: str, environment: dict[str, str] | None = None) -> subprocess.
 def test_the_example_of_the_control_plane_runs_unchanged() -> None:
     """With vLLM as it comes, compiled graphs and all, which the session leaves out elsewhere."""
     compiled = {name: value for name, value in os.environ.items() if name != "TORCH_COMPILE_DISABLE"}
-    done = run(str(EXAMPLE), "--backend", "vllm", environment=compiled)
+    done = run(str(EXAMPLE), "--backend", "vllm", "--dtype", "fp32", environment=compiled)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Paris" in done.stdout
     assert "vllm on cpu" in done.stdout
