@@ -139,9 +139,9 @@ def test_a_prepared_runtime_answers_through_the_namespace(stubs: Path) -> None:
         "[runtime.device_count(), runtime.device(1),"
         " [runtime.memory_info(1).free_bytes, runtime.memory_info(1).total_bytes],"
         " runtime.framework_dtype('bf16'), runtime.set_threads(None), runtime.set_threads(2),"
-        " runtime.pinned_empty((2, 3), 'int8').made]",
+        " runtime.pinned_empty((2, 3), 'int8').made, runtime.pack_linear('weight', None)]",
     )
-    assert said == [2, "acme:1", [11, 100], "bfloat16", 4, 2, {"dtype": "int8", "pinned": True}]
+    assert said == [2, "acme:1", [11, 100], "bfloat16", 4, 2, {"dtype": "int8", "pinned": True}, None]
 
 
 def test_streams_and_events_order_work_and_none_is_the_current_stream(stubs: Path) -> None:
