@@ -96,3 +96,6 @@ class KVExport(WireModel):
     num_tokens: PositiveInt
     num_bytes: PositiveInt
     checksum: str = Field(description="algorithm:hex, over all bytes")
+    token_digest: str | None = Field(
+        default=None, description="algorithm:hex of the ids whose KV it is, 8 bytes each, little-endian"
+    )

@@ -64,22 +64,30 @@ class LeaseTable(Generic[S]):
         Raises ``InvalidRequest`` for a state of another instance, one that was used, has expired or was
         cancelled, and for one that does not describe its KV; the lease of the last stays.
         """
+        with self._lock:
+            sequence = self._sequence(state)
+            del self._leases[state.kv.lease]
+        return sequence
+
+    def look(self, state: DecodeState) -> S:
+        """Return the sequence of ``state``, whose lease goes on; raises what :meth:`take` raises."""
+        with self._lock:
+            return self._sequence(state)
+
+    def _sequence(self, state: DecodeState) -> S:
+        """Return the sequence that ``state`` rightly names; the lock is held."""
         handle = state.kv
         if handle.instance != self.instance:
             raise _refusal(state, "its KV is in another instance, or in one from before a restart")
-        with self._lock:
-            lease = self._leases.get(handle.lease)
-            if lease is None:
-                raise _refusal(state, "its lease is over: it was decoded, released, cancelled or it expired")
-            if lease.generation != handle.generation:
-                raise _refusal(
-                    state, f"its generation {handle.generation} is not the lease's {lease.generation}"
-                )
-            if not lease.sequence.matches(state):
-                raise _refusal(state, "its tokens or parameters are not those its KV was computed for")
-            if lease.expires_at_s <= self._clock():
-                raise _refusal(state, f"its lease of {self._lease_s:g} s has expired; prefill again")
-            del self._leases[handle.lease]
+        lease = self._leases.get(handle.lease)
+        if lease is None:
+            raise _refusal(state, "its lease is over: it was decoded, released, cancelled or it expired")
+        if lease.generation != handle.generation:
+            raise _refusal(state, f"its generation {handle.generation} is not the lease's {lease.generation}")
+        if not lease.sequence.matches(state):
+            raise _refusal(state, "its tokens or parameters are not those its KV was computed for")
+        if lease.expires_at_s <= self._clock():
+            raise _refusal(state, f"its lease of {self._lease_s:g} s has expired; prefill again")
         return lease.sequence
 
     def take_request(self, request_id: str) -> list[S]:

@@ -30,6 +30,7 @@ from sage_infer_contracts.states import DecodeResult, DecodeState, KVExport, Pre
 from sage_infer_contracts.streams import TokenStream
 
 from .engine import Engine
+from .kv_moves import export_kv, import_kv
 from .options import EngineOptions
 from .requests import PrefillSink, StreamSink, new_sequence
 from .sequence import Sequence, Sink
@@ -40,6 +41,7 @@ CAPABILITIES: frozenset[str] = frozenset(
         Capability.BACKEND_SPLIT_PREFILL,
         Capability.BACKEND_PREFIX_REUSE,
         Capability.BACKEND_CHUNKED_PREFILL,
+        Capability.BACKEND_KV_EXPORT,
         Capability.BACKEND_LOGPROBS,
         Capability.BACKEND_PARALLEL_SAMPLING,
         Capability.BACKEND_PENALTIES,
@@ -176,12 +178,12 @@ class TorchBackend:
             ) from error
 
     async def export_kv(self, state: DecodeState, location: str) -> KVExport:
-        """Refuse: this engine does not export KV."""
-        _refuse(Capability.BACKEND_KV_EXPORT, "KV export")
+        """Move the KV of ``state`` to a new file or piece of shared memory; after an error it is still here."""
+        return await export_kv(self._ready(), state, location)
 
     async def import_kv(self, export: KVExport, state: DecodeState) -> DecodeState:
-        """Refuse: this engine does not import KV."""
-        _refuse(Capability.BACKEND_KV_EXPORT, "KV import")
+        """Take KV into blocks of this pool under a lease; shared memory is gone then, a file stays."""
+        return await import_kv(self._ready(), export, state)
 
     def load_quant_profile(self, profile: QuantizationProfile) -> None:
         """Refuse: this engine does not quantise."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import torch
+
 from sage_infer_contracts.backend import BackendStats
 from sage_infer_contracts.content import ContentRoot
 from sage_infer_contracts.engines.leases import LeaseTable
-from sage_infer_contracts.errors import BackendUnavailable
+from sage_infer_contracts.errors import BackendUnavailable, CapacityExceeded, InvalidRequest
 from sage_infer_contracts.states import DecodeState, DetokeniserState, PrefilledSequence, RngState
 from sage_infer_contracts.streams import FinishReason, TokenDelta
 
@@ -86,6 +88,21 @@ class EngineCore:
             sequence.finished = True
             self.scheduler.free(sequence)
         return []
+
+    def dump(self, sequence: Sequence) -> torch.Tensor:
+        """Return the KV of a parked sequence as bytes; raises ``InvalidRequest`` when it is gone."""
+        if sequence.finished or not sequence.blocks:
+            raise InvalidRequest(f"the KV of {sequence.request_id!r} is not held any more", param="state")
+        used = self.blocks.blocks_for(sequence.num_computed)
+        return self.pool.dump(sequence.blocks[:used], sequence.num_computed)
+
+    def load(self, sequence: Sequence, data: torch.Tensor, num_tokens: int) -> None:
+        """Give ``sequence`` blocks, and the KV of its first ``num_tokens`` tokens; raises ``CapacityExceeded``."""
+        blocks = self.blocks.acquire([], self.blocks.blocks_for(len(sequence.token_ids)))
+        if blocks is None:
+            raise CapacityExceeded("no KV blocks are free for the import; try again when requests have ended")
+        sequence.blocks, sequence.num_computed = blocks, num_tokens
+        self.pool.load(blocks[: self.blocks.blocks_for(num_tokens)], data)
 
     def expire(self) -> list[Output]:
         """Free the sequences whose lease is over."""

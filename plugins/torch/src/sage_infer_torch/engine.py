@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sage_infer_contracts.backend import BackendConfig, BackendStats
 from sage_infer_contracts.engines.leases import LeaseTable
@@ -23,6 +23,8 @@ from .thread import EngineThread
 if TYPE_CHECKING:
     from .core import EngineCore
     from .model import LoadedModel
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -91,12 +93,20 @@ class Engine:
             self.cancel(fresh)
         parked = self.leases.take_request(request_id)
         if parked:
-            self._thread.post(lambda core: core.discard(parked))
+            self.forget(parked)
         return live or bool(parked)
 
     def discard(self, sequences: list[Sequence]) -> asyncio.Future[None]:
         """Free sequences taken out of their lease; done when they are free."""
         return self._thread.call(lambda core: core.discard(sequences))
+
+    def forget(self, sequences: list[Sequence]) -> None:
+        """Free sequences that are in no lease, without waiting for it."""
+        self._thread.post(lambda core: core.discard(sequences))
+
+    def ask(self, question: Callable[[EngineCore], T]) -> asyncio.Future[T]:
+        """Run ``question`` between two steps; the future has its answer."""
+        return self._thread.ask(question)
 
     def fail_pending(self, reason: str) -> None:
         """End every live sequence and unanswered call with ``BackendUnavailable``."""

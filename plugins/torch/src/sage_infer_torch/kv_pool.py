@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -47,6 +47,25 @@ class KVPool:
         """Free the memory; the pool is unusable afterwards."""
         self.keys.clear()
         self.values.clear()
+
+    def dump(self, blocks: Sequence[int], num_tokens: int) -> torch.Tensor:
+        """Return on the host, as bytes, K and V of ``blocks``, which hold ``num_tokens`` tokens: layer by layer."""
+        index = torch.tensor(blocks, device=self.keys[0].device)
+        pages = [tensor[index] for pair in zip(self.keys, self.values, strict=True) for tensor in pair]
+        whole = torch.stack(pages).cpu()
+        whole[:, -1, (num_tokens - 1) % self.schema.page_size + 1 :] = 0
+        return whole.view(torch.uint8).flatten()
+
+    def load(self, blocks: Sequence[int], data: torch.Tensor) -> None:
+        """Store into ``blocks`` what :meth:`dump` returned for as many."""
+        page = self.keys[0].shape[1:]
+        whole = data.view(self.keys[0].dtype).reshape(2 * self.schema.num_layers, len(blocks), *page)
+        index = torch.tensor(blocks, device=self.keys[0].device)
+        for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
+            keys.index_copy_(0, index, whole[2 * layer].to(keys.device))
+            values.index_copy_(0, index, whole[2 * layer + 1].to(values.device))
+        for block in blocks:
+            self._used[block] = 1
 
     def gather(self, layer: int, tables: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return K and V of the blocks in ``tables`` [rows, blocks] as [rows, kv_heads, tokens, head_dim]."""

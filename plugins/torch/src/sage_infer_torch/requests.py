@@ -8,8 +8,9 @@ import secrets
 import struct
 from collections.abc import Callable, Sequence as Items
 
+from sage_infer_contracts.errors import InvalidRequest
 from sage_infer_contracts.sampling import SamplingParams
-from sage_infer_contracts.states import PrefilledSequence
+from sage_infer_contracts.states import DecodeState, PrefilledSequence
 from sage_infer_contracts.streams import TokenStream
 
 from .detokenizer import Decode, Detokenizer
@@ -81,6 +82,33 @@ def new_sequence(
         park=park,
         leader=leader,
     )
+
+
+def restored_sequence(state: DecodeState, *, limits: EngineLimits, decode: Decode) -> Sequence:
+    """Return the sequence that ``state`` describes, without KV; raises ``InvalidRequest`` if it fits no engine here."""
+    limits.check(state.prompt_token_ids, state.params)
+    limits.check(
+        [*state.prompt_token_ids, *state.output_token_ids],
+        state.params.model_copy(update={"max_tokens": None}),
+    )
+    if state.rng.draws != len(state.output_token_ids):
+        raise InvalidRequest(
+            f"state of request {state.request_id!r} cannot be used: it has {len(state.output_token_ids)} tokens of "
+            f"output and drew {state.rng.draws}",
+            param="state",
+        )
+    nowhere: Sink = lambda event: None  # noqa: E731 - replaced when it is decoded
+    sequence = new_sequence(
+        state.prompt_token_ids, state.params, request_id=state.request_id, group=state.request_id, sink=nowhere,
+        limits=limits, decode=decode,
+    )  # fmt: skip
+    sequence.token_ids.extend(state.output_token_ids)
+    sequence.seed, sequence.reused_prompt_tokens = state.rng.seed, state.reused_prompt_tokens
+    sequence.detokenizer.prefix_offset = state.detokeniser.prefix_offset
+    sequence.detokenizer.read_offset = state.detokeniser.read_offset
+    sequence.stops.held = state.detokeniser.held_text
+    sequence.started, sequence.shares = True, False
+    return sequence
 
 
 def output_seed(seed: int, index: int) -> int:

@@ -104,7 +104,7 @@ class Scheduler:
         """Record that the KV of ``work`` is in the pool, and share the blocks it filled."""
         sequence = work.sequence
         before, sequence.num_computed = sequence.num_computed, work.start + work.count
-        if not self.blocks.share:
+        if not (self.blocks.share and sequence.shares):
             return
         self.blocks.extend_keys(sequence.keys, sequence.token_ids)
         size = self.blocks.block_size

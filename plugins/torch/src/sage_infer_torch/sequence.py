@@ -67,6 +67,9 @@ class Sequence:
     leader: Sequence | None = None
     """The first of several outputs of one prompt, whose blocks the others wait for."""
 
+    shares: bool = True
+    """Whether its blocks may be found by others; not where their content was computed elsewhere."""
+
     finished: bool = False
 
     @property

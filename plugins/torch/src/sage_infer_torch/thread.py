@@ -7,7 +7,8 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sage_infer_contracts.backend import BackendStats
 from sage_infer_contracts.streams import TokenDelta
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .core import Command, CoreBuilder, EngineCore, Output
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 ACKNOWLEDGED = TokenDelta((), "")
 
 
@@ -42,7 +44,7 @@ class EngineThread:
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
-        self._acknowledgements: set[asyncio.Future[None]] = set()
+        self._acknowledgements: set[asyncio.Future[Any]] = set()
         self.started: asyncio.Future[EngineCore] = self._loop.create_future()
         self.stats = BackendStats()
 
@@ -72,6 +74,22 @@ class EngineThread:
 
         self.post(run)
         return done
+
+    def ask(self, question: Callable[[EngineCore], T]) -> asyncio.Future[T]:
+        """Run ``question`` on the engine thread; the future has what it returns or raises."""
+        answer: asyncio.Future[T] = self._loop.create_future()
+        self._acknowledgements.add(answer)
+        answer.add_done_callback(self._acknowledgements.discard)
+
+        def run(core: EngineCore) -> list[Output]:
+            try:
+                finish = partial(_resolve, answer, question(core))
+            except Exception as error:  # noqa: BLE001 - boundary: it belongs to whoever asked
+                finish = partial(_reject, answer, error)
+            return [(lambda _: finish(), ACKNOWLEDGED)]
+
+        self.post(run)
+        return answer
 
     def fail_calls(self, error: BaseException) -> None:
         """End what :meth:`call` returned and the engine will not answer any more. Called on the loop."""
