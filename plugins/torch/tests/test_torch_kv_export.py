@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,7 +13,13 @@ import pytest
 import pytest_asyncio
 from test_torch_models import GQA
 
-from sage_infer_contracts.errors import CapacityExceeded, IntegrityError, InvalidRequest, SageInferError
+from sage_infer_contracts.errors import (
+    BackendUnavailable,
+    CapacityExceeded,
+    IntegrityError,
+    InvalidRequest,
+    SageInferError,
+)
 from sage_infer_contracts.sampling import SamplingParams
 from sage_infer_torch import kv_files
 
@@ -125,6 +132,34 @@ async def test_a_state_used_while_it_is_exported_goes_to_one_of_the_two(engines:
         await exporting
     assert len(rest) == 19
     assert not (tmp_path / "kv").exists()
+
+
+async def test_an_import_that_a_close_overtakes_ends_with_an_error(
+    engines: Any, open_backend: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = engines
+    _, state = await parked(here, 20)
+    export = await here.export_kv(state, (tmp_path / "kv").as_uri())
+    reading, go_on, read = asyncio.Event(), threading.Event(), kv_files.read
+    loop, before = asyncio.get_running_loop(), threading.active_count()
+
+    def waiting(*arguments: Any, **settings: Any) -> bytearray:
+        loop.call_soon_threadsafe(reading.set)
+        go_on.wait()
+        return read(*arguments, **settings)
+
+    monkeypatch.setattr(kv_files, "read", waiting)
+    async with open_backend(there.config.model.path, max_sequence_length=128) as third:
+        importing = asyncio.ensure_future(third.import_kv(export, state))
+        await reading.wait()
+        closing = asyncio.ensure_future(third.close())
+        while third._engine is not None:  # noqa: ASYNC110  the first thing that a close does
+            await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(BackendUnavailable):
+            await importing
+        await closing
+    assert threading.active_count() == before
 
 
 def flipped(data: bytes) -> bytes:

@@ -81,6 +81,7 @@ class TorchBackend:
         self._engine: Engine | None = None
         self._tokenizer: ModelTokenizer | None = None
         self._executor: ThreadPoolExecutor | None = None
+        self._file_executor: ThreadPoolExecutor | None = None
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -98,6 +99,7 @@ class TorchBackend:
         """Load the model on the engine's thread and become ready."""
         async with self._life.starting(self._stop):
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="sage-infer-tokenizer")
+            self._file_executor = ThreadPoolExecutor(1, thread_name_prefix="sage-infer-kv-files")
             self._engine = Engine(
                 self.config, self.options, self._runtime, self._clock, on_failure=self._failed
             )
@@ -179,11 +181,11 @@ class TorchBackend:
 
     async def export_kv(self, state: DecodeState, location: str) -> KVExport:
         """Move the KV of ``state`` to a new file or piece of shared memory; after an error it is still here."""
-        return await export_kv(self._ready(), state, location)
+        return await export_kv(self._ready(), self._files(), state, location)
 
     async def import_kv(self, export: KVExport, state: DecodeState) -> DecodeState:
         """Take KV into blocks of this pool under a lease; shared memory is gone then, a file stays."""
-        return await import_kv(self._ready(), export, state)
+        return await import_kv(self._ready(), self._files(), export, state)
 
     def load_quant_profile(self, profile: QuantizationProfile) -> None:
         """Refuse: this engine does not quantise."""
@@ -229,12 +231,16 @@ class TorchBackend:
     async def _stop(self) -> None:
         engine, self._engine = self._engine, None
         executor, self._executor = self._executor, None
+        files, self._file_executor = self._file_executor, None
         self._tokenizer = None
-        if engine is None or executor is None:
+        if engine is None or executor is None or files is None:
             return
         try:
             await engine.close(self.options.close_timeout_s, executor)
+            # A file that is being written is written to its end.
+            await asyncio.get_running_loop().run_in_executor(executor, files.shutdown)
         finally:
+            files.shutdown(wait=False)
             # Quick: the wait for the engine was its last task.
             executor.shutdown(wait=True, cancel_futures=True)
 
@@ -242,6 +248,11 @@ class TorchBackend:
         self._life.require_ready()
         assert self._engine is not None
         return self._engine
+
+    def _files(self) -> ThreadPoolExecutor:
+        """Return the thread that reads and writes KV, so that neither the loop nor tokenising waits for a disk."""
+        assert self._file_executor is not None
+        return self._file_executor
 
     def _failed(self, error: BaseException) -> None:
         """Take note, on the loop, that the engine gave up."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Executor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sage_infer_contracts.errors import InvalidRequest
@@ -16,18 +18,17 @@ if TYPE_CHECKING:
     import torch
 
 
-async def export_kv(engine: Engine, state: DecodeState, location: str) -> KVExport:
-    """Write the KV of ``state``, and only then end its lease and free its blocks.
-
-    The file is written on a thread of its own, so that neither the event loop nor the engine waits for the disk.
-    """
+async def export_kv(engine: Engine, files: Executor, state: DecodeState, location: str) -> KVExport:
+    """Write the KV of ``state`` on ``files``, and only then end its lease and free its blocks."""
     kv_files.path_of(location)
     sequence = engine.leases.look(state)
     token_ids = sequence.token_ids[: sequence.num_computed]
     data = await engine.ask(lambda core: core.dump(sequence))
-    arguments = (location, memoryview(data.numpy()))
-    writing = asyncio.ensure_future(
-        asyncio.to_thread(kv_files.write, *arguments, schema=engine.schema, token_ids=token_ids)
+    writing = asyncio.get_running_loop().run_in_executor(
+        files,
+        partial(
+            kv_files.write, location, memoryview(data.numpy()), schema=engine.schema, token_ids=token_ids
+        ),
     )
     try:
         export = await asyncio.shield(writing)
@@ -43,12 +44,12 @@ async def export_kv(engine: Engine, state: DecodeState, location: str) -> KVExpo
     return export
 
 
-async def import_kv(engine: Engine, export: KVExport, state: DecodeState) -> DecodeState:
+async def import_kv(engine: Engine, files: Executor, export: KVExport, state: DecodeState) -> DecodeState:
     """Read and check what was exported, and hold it under a lease of this engine; nothing is held after an error."""
     sequence = restored_sequence(state, limits=engine.limits, decode=engine.decode)
     # The KV of the last token is computed when it is decoded.
-    data = await asyncio.to_thread(
-        kv_files.read, export, schema=engine.schema, token_ids=sequence.token_ids[:-1]
+    data = await asyncio.get_running_loop().run_in_executor(
+        files, partial(kv_files.read, export, schema=engine.schema, token_ids=sequence.token_ids[:-1])
     )
     try:
         await engine.ask(lambda core: core.load(sequence, _tensor(data), export.num_tokens))

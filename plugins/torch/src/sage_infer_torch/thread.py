@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sage_infer_contracts.backend import BackendStats
+from sage_infer_contracts.errors import BackendUnavailable
 from sage_infer_contracts.streams import TokenDelta
 
 if TYPE_CHECKING:
@@ -76,7 +77,12 @@ class EngineThread:
         return done
 
     def ask(self, question: Callable[[EngineCore], T]) -> asyncio.Future[T]:
-        """Run ``question`` on the engine thread; the future has what it returns or raises."""
+        """Run ``question`` on the engine thread; the future has what it returns or raises.
+
+        Raises ``BackendUnavailable`` once the thread was asked to end: nobody would answer.
+        """
+        if self._closing or not self.alive:
+            raise BackendUnavailable("the engine was closed meanwhile")
         answer: asyncio.Future[T] = self._loop.create_future()
         self._acknowledgements.add(answer)
         answer.add_done_callback(self._acknowledgements.discard)
