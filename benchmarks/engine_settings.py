@@ -124,7 +124,7 @@ def describe(settings: EngineSettings, launch: Launch) -> dict[str, str]:
             f"{name} {_version(name)}" for name in ("sage-infer", "sage-infer-vllm", "vllm", "torch")
         )
         + f", python {platform.python_version()}",
-        "cpu": f"{_cpu_model()}, {os.cpu_count()} cores, threads bound to "
+        "cpu": f"{cpu_model()}, {os.cpu_count()} cores, threads bound to "
         f"{launch.environment.get('VLLM_CPU_OMP_THREADS_BIND', 'no CPU list')}",
         "model": f"{settings.name} ({settings.model.source} {settings.model.revision or ''})",
         "compiled": "no, eager" if settings.eager else "yes",
@@ -152,7 +152,8 @@ def _version(name: str) -> str:
     return "unknown"
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """Return the processor as the system names it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(errors="replace").splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

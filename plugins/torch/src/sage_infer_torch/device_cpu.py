@@ -82,7 +82,7 @@ class CpuRuntime:
         """Return oneDNN's product over its own blocked layout, where torch has it for the dtype.
 
         It beats the plain one by a third to two thirds at 4 to 512 rows where the vendor of torch's BLAS is not the
-        processor's (``benchmarks/engine.py``).
+        processor's (``benchmarks/model_steps.py``).
         """
         import torch
 
