@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sage_infer_contracts.backend import BackendConfig, BackendStats
 from sage_infer_contracts.engines.leases import LeaseTable
@@ -96,9 +96,9 @@ class Engine:
             self.forget(parked)
         return live or bool(parked)
 
-    def discard(self, sequences: list[Sequence]) -> asyncio.Future[None]:
-        """Free sequences taken out of their lease; done when they are free."""
-        return self._thread.call(lambda core: core.discard(sequences))
+    def discard(self, sequences: list[Sequence]) -> asyncio.Future[Any]:
+        """Free sequences taken out of their lease, whether or not the caller waits; done when they are free."""
+        return self._thread.ask(lambda core: core.discard(sequences))
 
     def forget(self, sequences: list[Sequence]) -> None:
         """Free sequences that are in no lease, without waiting for it."""

@@ -64,20 +64,8 @@ class EngineThread:
             self._commands.append(command)
             self._changed.notify()
 
-    def call(self, command: Command) -> asyncio.Future[None]:
-        """Like :meth:`post`; the future is done when the command was run and is visible in :attr:`stats`."""
-        done: asyncio.Future[None] = self._loop.create_future()
-        self._acknowledgements.add(done)
-        done.add_done_callback(self._acknowledgements.discard)
-
-        def run(core: EngineCore) -> list[Output]:
-            return [*command(core), (lambda _: _resolve(done, None), ACKNOWLEDGED)]
-
-        self.post(run)
-        return done
-
     def ask(self, question: Callable[[EngineCore], T]) -> asyncio.Future[T]:
-        """Run ``question`` on the engine thread; the future has what it returns or raises.
+        """Run ``question`` on the engine thread; the future has what it returns or raises, once :attr:`stats` shows it.
 
         Raises ``BackendUnavailable`` once the thread was asked to end: nobody would answer.
         """
@@ -98,7 +86,7 @@ class EngineThread:
         return answer
 
     def fail_calls(self, error: BaseException) -> None:
-        """End what :meth:`call` returned and the engine will not answer any more. Called on the loop."""
+        """End what :meth:`ask` returned and the engine will not answer any more. Called on the loop."""
         for done in list(self._acknowledgements):
             _reject(done, error)
 
