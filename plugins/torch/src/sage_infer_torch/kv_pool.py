@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ class KVPool:
         self.keys = [torch.empty(shape, dtype=dtype, device=device) for _ in range(schema.num_layers)]
         self.values = [torch.empty(shape, dtype=dtype, device=device) for _ in range(schema.num_layers)]
 
+        self._gathered = [self.keys[0].new_empty(0), self.values[0].new_empty(0)]
         self._used = bytearray(num_blocks)
         self.prepare([0])  # it pads block tables
 
@@ -47,6 +49,7 @@ class KVPool:
         """Free the memory; the pool is unusable afterwards."""
         self.keys.clear()
         self.values.clear()
+        self._gathered.clear()
 
     def dump(self, blocks: Sequence[int], num_tokens: int) -> torch.Tensor:
         """Return on the host, as bytes, K and V of ``blocks``, which hold ``num_tokens`` tokens: layer by layer."""
@@ -68,7 +71,18 @@ class KVPool:
             self._used[block] = 1
 
     def gather(self, layer: int, tables: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return K and V of the blocks in ``tables`` [rows, blocks] as [rows, kv_heads, tokens, head_dim]."""
-        key = self.keys[layer][tables].flatten(1, 2).transpose(1, 2)
-        value = self.values[layer][tables].flatten(1, 2).transpose(1, 2)
+        """Return K and V of the blocks in ``tables`` [rows, blocks] as [rows, kv_heads, tokens, head_dim].
+
+        Both stay valid until the next call: they lie in memory the pool keeps, because memory that is new for every
+        layer costs more in page faults than the copy itself.
+        """
+        pages = (self.keys[layer], self.values[layer])
+        shape = (len(tables), tables.shape[1] * self.schema.page_size, *pages[0].shape[2:])
+        blocks = tables.flatten()
+        if self._gathered[0].numel() < math.prod(shape):
+            self._gathered = [page.new_empty(math.prod(shape)) for page in pages]
+        for page, gathered in zip(pages, self._gathered, strict=True):
+            out = gathered[: math.prod(shape)].view(len(blocks), -1)
+            torch.index_select(page.flatten(1), 0, blocks, out=out)
+        key, value = (gathered[: math.prod(shape)].view(shape).transpose(1, 2) for gathered in self._gathered)
         return key, value
