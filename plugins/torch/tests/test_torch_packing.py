@@ -58,7 +58,7 @@ def _no_gradients() -> Any:
 
 
 def packed(module: nn.Module, runtime: Any) -> torch.Tensor:
-    return pack_linears(module, runtime, lambda: module(torch.ones(3, WIDTH)))
+    return pack_linears(module, runtime, lambda: module(torch.ones(3, WIDTH)))[0]
 
 
 @pytest.mark.parametrize("runtime", [CpuRuntime, Plain])

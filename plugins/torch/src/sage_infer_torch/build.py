@@ -13,6 +13,8 @@ from sage_infer_contracts.runtime import DeviceRuntime
 
 from .attention import KERNELS
 from .core import EngineCore
+from .graphs.decode import DecodeGraphs
+from .graphs.store import cache_root
 from .kv_pool import KVPool
 from .limits import resolve_limits
 from .model import LoadedModel, load_model
@@ -43,7 +45,7 @@ def build_core(
             f"device {runtime.name} asks for attention {runtime.attention()!r}; there is {', '.join(KERNELS)}"
         )
     kernel = KERNELS[runtime.attention()]
-    runtime.set_threads(config.threads)
+    threads = runtime.set_threads(config.threads)
     dtype = _dtype(config, runtime)
     model = load_model(
         config.model.path,
@@ -56,8 +58,24 @@ def build_core(
     limits = resolve_limits(config, options, model, schema, runtime.memory_info(index).free_bytes)
     pool = KVPool(schema, limits.num_blocks, dtype=model.dtype, device=model.device)
     return EngineCore(
-        model, pool, limits, leases, kernel, namespace=options.namespace, share=options.prefix_cache
+        model,
+        pool,
+        limits,
+        leases,
+        kernel,
+        namespace=options.namespace,
+        share=options.prefix_cache,
+        graphs=_graphs(config, options, model, threads),
     )
+
+
+def _graphs(
+    config: BackendConfig, options: EngineOptions, model: LoadedModel, threads: int
+) -> DecodeGraphs | None:
+    """Graphs are compiled for host processors only: on other devices nobody has run them yet."""
+    if not options.graphs or model.device.type != "cpu":
+        return None
+    return DecodeGraphs(model, config.model.path, threads, cache_root(), patience=options.graph_after_steps)
 
 
 def _dtype(config: BackendConfig, runtime: DeviceRuntime) -> DType:

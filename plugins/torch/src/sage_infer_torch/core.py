@@ -16,6 +16,7 @@ from sage_infer_contracts.streams import FinishReason, TokenDelta
 from .attention import Kernel
 from .batch import build_batch
 from .blocks import BlockManager
+from .graphs.decode import DecodeGraphs
 from .kv_pool import KVPool
 from .limits import EngineLimits
 from .logprobs import Logprobs, token_logprobs
@@ -34,7 +35,7 @@ class EngineCore:
 
     def __init__(
         self, model: LoadedModel, pool: KVPool, limits: EngineLimits, leases: LeaseTable[Sequence], kernel: Kernel,
-        *, namespace: str = "", share: bool = True,
+        *, namespace: str = "", share: bool = True, graphs: DecodeGraphs | None = None,
     ) -> None:  # fmt: skip
         root = ContentRoot(model_fingerprint=model.fingerprint, namespace=namespace).key()
         self.model = model
@@ -52,6 +53,7 @@ class EngineCore:
             ),
         )
         self._kernel = kernel
+        self.graphs = graphs
         self._steps = self._computed = self._reused = self._generated = 0
         self._arrivals = 0
         self._failed_steps = 0
@@ -151,6 +153,12 @@ class EngineCore:
                 outputs.append((sequence.sink, failure))
         return outputs
 
+    def close(self) -> None:
+        """Give back the memory, and end what compiles; the core is unusable afterwards."""
+        self.pool.clear()
+        if self.graphs is not None:
+            self.graphs.close()
+
     def stats(self) -> BackendStats:
         """Return counters and gauges now."""
         return BackendStats(
@@ -172,7 +180,9 @@ class EngineCore:
 
     def _run(self, plan: list[Work]) -> list[Output]:
         batch = build_batch(plan, self.pool, self._kernel, self.model.device)
-        logits = self.model.forward(batch)
+        logits = self.graphs.forward(batch) if self.graphs is not None else None
+        if logits is None:
+            logits = self.model.forward(batch)
         sampled = [work.sequence for work in batch.order]
         tokens = sample(logits, sampled, self.model.eos_token_ids)
         logprobs = token_logprobs(logits, sampled, tokens)

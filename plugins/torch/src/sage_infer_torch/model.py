@@ -18,7 +18,7 @@ from sage_infer_contracts.runtime import DeviceRuntime
 from .attention import ATTENTION_NAME, BATCH_ARGUMENT, Kernel, register
 from .batch import Batch, build_batch
 from .kv_pool import KVPool
-from .packing import pack_linears
+from .packing import Product, pack_linears
 from .progress_bars import no_progress_bars
 from .scheduler import Work
 from .sequence import new_probe
@@ -38,6 +38,8 @@ class LoadedModel:
     max_positions: int | None
     eos_token_ids: frozenset[int]
     fingerprint: str
+    products: tuple[Product, ...]
+    """The packed layers, as :func:`~sage_infer_torch.packing.pack_linears` returned them."""
 
     def schema(self, page_size: int) -> KVCacheSchema:
         """Return the format of KV pages of ``page_size`` tokens."""
@@ -113,6 +115,11 @@ def load_model(
         raise Unsupported(
             f"{type(module).__name__} cannot compute the logits of chosen rows only", param="model"
         )
+    ids = [(index * 7919 + 11) % config.vocab_size for index in range(_PROOF_TOKENS)]
+    plain = torch.tensor([ids], device=device)
+    expected, products = pack_linears(
+        module, runtime, lambda: module(input_ids=plain, use_cache=False).logits[0]
+    )
     model = LoadedModel(
         module=module,
         tokenizer=tokenizer,
@@ -123,10 +130,8 @@ def load_model(
         max_positions=getattr(config, "max_position_embeddings", None),
         eos_token_ids=_eos_token_ids(module, tokenizer),
         fingerprint=_fingerprint(path, dtype_name),
+        products=products,
     )
-    ids = [(index * 7919 + 11) % model.vocabulary for index in range(_PROOF_TOKENS)]
-    plain = torch.tensor([ids], device=device)
-    expected = pack_linears(module, runtime, lambda: module(input_ids=plain, use_cache=False).logits[0])
     _prove(model, kernel, ids, expected)
     return model
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.nn.functional import linear
-
-from sage_infer_contracts.runtime import DeviceRuntime
 
 Product = Callable[[torch.Tensor], torch.Tensor]
 """Maps [..., in_features] to [..., out_features]."""
@@ -24,17 +22,27 @@ Group = list[tuple[str, nn.Linear]]
 """Layers that read one tensor, with their names in the model, in the order they were called."""
 
 
-def pack_linears(
-    module: nn.Module, runtime: DeviceRuntime, forward: Callable[[], torch.Tensor]
-) -> torch.Tensor:
-    """Replace the linear layers that ``forward`` goes through by packed ones; return what ``forward`` gave before.
+class Packer(Protocol):
+    """What packing asks of a device; see :class:`~sage_infer_contracts.runtime.DeviceRuntime`."""
 
-    Layers that it does not reach, or reaches more than once, stay as they are.
+    def pack_linear(self, weight: Any, bias: Any) -> Product | None:
+        """Return the product with ``weight`` and ``bias``; None: there is nothing better than torch's."""
+        ...
+
+
+def pack_linears(
+    module: nn.Module, runtime: Packer, forward: Callable[[], torch.Tensor]
+) -> tuple[torch.Tensor, tuple[Product, ...]]:
+    """Replace the linear layers that ``forward`` goes through by packed ones.
+
+    Returns what ``forward`` gave before, and the products in an order that depends on the modules alone. Layers that
+    it does not reach, or reaches more than once, stay as they are.
     """
     groups, result = _groups(module, forward)
+    products: list[Product] = []
     while groups:
-        _replace(module, groups.pop(), runtime)
-    return result
+        products.append(_replace(module, groups.pop(), runtime))
+    return result, tuple(products)
 
 
 class SharedProduct:
@@ -93,7 +101,7 @@ def _groups(module: nn.Module, forward: Callable[[], torch.Tensor]) -> tuple[lis
     return list(groups.values()), result
 
 
-def _replace(module: nn.Module, group: Group, runtime: DeviceRuntime) -> None:
+def _replace(module: nn.Module, group: Group, runtime: Packer) -> Product:
     product = _product(group, runtime)
     shared = SharedProduct(product, [layer.out_features for _, layer in group])
     for index, (name, _) in enumerate(group):
@@ -101,17 +109,18 @@ def _replace(module: nn.Module, group: Group, runtime: DeviceRuntime) -> None:
         alone = len(group) == 1
         compute = product if alone else _part_of(shared, index)
         setattr(module.get_submodule(parent), attribute, PackedLinear(compute))
+    return product
 
 
 def _part_of(shared: SharedProduct, index: int) -> Product:
     return lambda x: shared.part(index, x)
 
 
-def _product(group: Group, runtime: DeviceRuntime) -> Product:
+def _product(group: Group, runtime: Packer) -> Product:
     layers = [layer for _, layer in group]
     weight = layers[0].weight if len(layers) == 1 else torch.cat([layer.weight for layer in layers])
     bias = _joined_bias(layers)
-    packed: Product | None = runtime.pack_linear(weight, bias)
+    packed = runtime.pack_linear(weight, bias)
     if packed is not None:
         return packed
     return lambda x: linear(x, weight, bias)

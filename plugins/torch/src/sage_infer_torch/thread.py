@@ -109,7 +109,7 @@ class EngineThread:
                 try:
                     self._serve(core)
                 finally:
-                    core.pool.clear()
+                    core.close()
         except BaseException as error:  # noqa: BLE001 - boundary: the end of the thread, reported through the loop
             if not self._closing:
                 self._on_loop(_reject, self.started, error)
