@@ -13,6 +13,11 @@ from ..packing import pack_linears
 from .operators import TRACED_ATTENTION, product, traced_attention
 from .tensors import named_tensors
 
+_SETTINGS = {
+    "cpp.min_chunk_size": 65536,  # a shorter loop is not worth waking a second thread for
+    "compile_threads": 1,
+}
+
 
 class DecodeTracer:
     """The skeleton of a model: its modules without memory behind them, packed as the engine packs the real ones."""
@@ -39,16 +44,18 @@ class DecodeTracer:
         Takes the model's tensors, in the order of :attr:`names`, and ids and positions [1, rows], int64; gives
         logits [rows, vocabulary].
         """
-        from torch._inductor import config, standalone_compile
+        from torch._inductor import CompiledArtifact, config, standalone_compile
         from torch.fx.experimental.proxy_tensor import make_fx
 
         numbers = [torch.zeros(1, rows, dtype=torch.long) for _ in range(2)]
         inputs = [*self._tensors, *numbers]
         graph = make_fx(self._step, tracing_mode="fake")(*inputs)
-        # A loop shorter than this is not worth waking a second thread for.
-        with config.patch({"cpp.min_chunk_size": 65536, "compile_threads": 1}):
+        with config.patch(_SETTINGS):
             compiled = standalone_compile(graph, inputs, dynamic_shapes="from_example_inputs")
-        compiled.save(path=str(path), format="unpacked")
+            compiled.save(path=str(path), format="unpacked")
+            # What is saved lacks the machine code. Loading compiles it into the folder, once, and here rather than
+            # in the engine.
+            CompiledArtifact.load(path=str(path), format="unpacked")
 
     def _step(self, *inputs: torch.Tensor) -> torch.Tensor:
         *tensors, ids, positions = inputs
