@@ -1,4 +1,4 @@
-"""One step of the native engine's model: with packed weights, with plain ones, and transformers' own, in turns.
+"""One step of the native engine's model: compiled, packed only, with plain weights, and transformers' own, in turns.
 
 No scheduler, sampling or server: what is timed is the forward of a decode batch or of a prompt, over pages with KV in
 them. Each figure also stands as a share of what the machine was seen to read or multiply in the same run.
@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -24,8 +25,10 @@ from transformers import AutoModelForCausalLM, DynamicCache
 
 from sage_infer.models import resolve_model
 from sage_infer_torch.attention import KERNELS
-from sage_infer_torch.batch import build_batch
+from sage_infer_torch.batch import Batch, build_batch
 from sage_infer_torch.device_cpu import CpuRuntime
+from sage_infer_torch.graphs.decode import DecodeGraphs
+from sage_infer_torch.graphs.store import cache_root
 from sage_infer_torch.kv_pool import KVPool
 from sage_infer_torch.model import LoadedModel, load_model
 from sage_infer_torch.scheduler import Work
@@ -38,6 +41,7 @@ from benchmarks.measuring import progress
 from benchmarks.pairing import Estimate
 from benchmarks.reporting import settings_text, table
 
+ARMS = ("compiled", "packed", "plain", "transformers")
 PAGE_TOKENS = 16
 READ_BYTES = 1 << 29
 MATRIX_ROWS = 2048
@@ -77,8 +81,8 @@ def ids_of(point: Point) -> torch.Tensor:
     return (numbers * 7919 % 40_000 + 3).view(point.batch, -1)
 
 
-def paged(model: LoadedModel, point: Point) -> Step:
-    """Return the step of the engine's model."""
+def paged(model: LoadedModel, point: Point) -> Batch:
+    """Return the step of the engine's model as a batch, with the KV of the context in place."""
     each = -(-(point.context + point.new) // PAGE_TOKENS)
     pool = KVPool(model.schema(PAGE_TOKENS), 1 + each * point.batch, dtype=model.dtype, device=model.device)
     probes = [
@@ -92,8 +96,15 @@ def paged(model: LoadedModel, point: Point) -> Step:
 
     if point.context:
         model.forward(batch_of(0, point.context))
-    batch = batch_of(point.context, point.new)
-    return lambda: model.forward(batch)
+    return batch_of(point.context, point.new)
+
+
+def compiled(graphs: DecodeGraphs, batch: Batch) -> Step:
+    """Return the same step in its graph, once that is there."""
+    while batch.singles not in graphs.ready:
+        if graphs.forward(batch) is None:
+            time.sleep(0.1)  # leave the cores to the compiler
+    return lambda: graphs.forward(batch)
 
 
 def unpaged(module: Any, point: Point) -> Step:
@@ -155,11 +166,20 @@ def main() -> int:
         for name, runtime in (("packed", CpuRuntime()), ("plain", PlainWeights()))
     }
     module = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+    graphs = DecodeGraphs(loaded["packed"], path, arguments.threads, cache_root(), patience=1)
     found = limits(arguments.repeats)
     parameters = sum(weight.numel() for weight in module.parameters())
     rows, kept = [], {}
     for point in POINTS:
-        steps: dict[str, Step] = {name: paged(model, point) for name, model in loaded.items()}
+        batches = {name: paged(model, point) for name, model in loaded.items()}
+        steps: dict[str, Step] = {
+            name: partial(loaded[name].forward, batch) for name, batch in batches.items()
+        }
+        if not point.context:
+            ours = "packed"  # prompts are not compiled
+        else:
+            progress(f"{point.name}: compiling, or loading what was")
+            ours, steps["compiled"] = "compiled", compiled(graphs, batches["packed"])
         steps["transformers"] = unpaged(module, point)
         times: dict[str, list[float]] = {name: [] for name in steps}
         for repeat in range(-1, arguments.repeats):
@@ -170,11 +190,12 @@ def main() -> int:
                 if repeat >= 0:
                     times[name].append(taken)
         kept[point.name] = times
-        row = [point.name, *(f"{1e3 * median(values):.1f}" for values in times.values())]
-        for other in ("plain", "transformers"):
-            ratio = Estimate.of([a / b for a, b in zip(times[other], times["packed"], strict=True)])
-            row.append(f"{ratio.middle:.2f} [{ratio.low:.2f}-{ratio.high:.2f}]")
-        rows.append([*row, f"{100 * share(point, median(times['packed']), found, parameters):.0f} %"])
+        row = [point.name, *(f"{1e3 * median(times[name]):.1f}" if name in times else "-" for name in ARMS)]
+        for other, than in (("plain", "packed"), ("packed", ours), ("transformers", ours)):
+            ratio = Estimate.of([a / b for a, b in zip(times[other], times[than], strict=True)])
+            row.append("-" if other == than else f"{ratio.middle:.2f} [{ratio.low:.2f}-{ratio.high:.2f}]")
+        rows.append([*row, f"{100 * share(point, median(times[ours]), found, parameters):.0f} %"])
+    graphs.close()
     settings = {
         "versions": ", ".join(
             f"{name} {version(name)}" for name in ("torch", "transformers", "sage-infer-torch")
@@ -188,11 +209,10 @@ def main() -> int:
     print(settings_text(settings))
     head = [
         "step",
-        "packed ms",
-        "plain ms",
-        "transformers ms",
+        *(f"{name} ms" for name in ARMS),
         "plain / packed",
-        "transformers / packed",
+        "packed / ours",
+        "transformers / ours",
         "of limit",
     ]
     print(table(head, rows))
