@@ -18,6 +18,7 @@ from sage_infer_contracts.sampling import SamplingParams  # noqa: E402
 from sage_infer_torch.attention import gather_sdpa  # noqa: E402
 from sage_infer_torch.batch import Batch, build_batch  # noqa: E402
 from sage_infer_torch.device_cpu import CpuRuntime  # noqa: E402
+from sage_infer_torch.graphs import decode  # noqa: E402
 from sage_infer_torch.graphs.compiler import GraphCompiler  # noqa: E402
 from sage_infer_torch.graphs.decode import DecodeGraphs  # noqa: E402
 from sage_infer_torch.graphs.store import GraphStore  # noqa: E402
@@ -119,13 +120,18 @@ def arrived(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return event
 
 
-def test_a_kept_graph_is_loaded_without_a_compiling_process(
-    model: LoadedModel, path: str, cache: Path, arrived: threading.Event
+def test_a_kept_graph_is_loaded_sooner_and_without_a_compiling_process(
+    model: LoadedModel,
+    path: str,
+    cache: Path,
+    arrived: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     batch = batch_of(model, 2)
-    for start in ("first", "second"):
+    monkeypatch.setattr(decode, "KEPT_AFTER_STEPS", 1)
+    for start, patience in (("first", 1), ("second", 1_000)):
         arrived.clear()
-        graphs = DecodeGraphs(model, path, 2, cache / "kept", patience=1)
+        graphs = DecodeGraphs(model, path, 2, cache / "kept", patience=patience)
         try:
             wait_for(graphs, batch, arrived)
             first, compiled = graphs.forward(batch), graphs.forward(batch)

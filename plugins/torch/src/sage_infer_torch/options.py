@@ -21,7 +21,7 @@ class EngineOptions(PluginOptions):
     )
     graphs: bool = Field(default=True, description="compile decode steps in the background (cpu)")
     graph_after_steps: PositiveInt = Field(
-        default=64, description="eager steps of a batch size before it is compiled"
+        default=512, description="eager steps of a batch size before it is compiled"
     )
     lease_s: PositiveFloat = Field(default=60.0, description="life of a prefilled sequence, in seconds")
     close_timeout_s: PositiveFloat = Field(default=30.0, description="wait for the last step, in seconds")

@@ -29,7 +29,7 @@ class GraphCompiler:
     ) -> None:
         self._store = GraphStore(root, model_path, dtype, threads)
         self._command = [
-            *(sys.executable, "-m", "sage_infer_torch.graphs.child"),
+            *(sys.executable, "-P", "-m", "sage_infer_torch.graphs.child"),
             *(model_path, dtype, str(threads), str(root)),
         ]
         self._deliver = deliver
@@ -43,6 +43,10 @@ class GraphCompiler:
     def want(self, rows: int) -> None:
         """Fetch the graph for ``rows`` sequences when there is time."""
         self._wanted.put(rows)
+
+    def keeps(self, rows: int) -> bool:
+        """Whether the graph for ``rows`` sequences need not be compiled."""
+        return self._store.path(rows).is_dir()
 
     def close(self) -> None:
         """End the child and the thread; what is half compiled is lost."""
@@ -64,7 +68,7 @@ class GraphCompiler:
 
     def _fetch(self, rows: int) -> None:
         try:
-            if not self._store.path(rows).is_dir():
+            if not self.keeps(rows):
                 self._compile(rows)
             self._deliver(rows, self._load(rows))
         except Exception as error:  # noqa: BLE001 - boundary: without its graph a batch is computed eagerly

@@ -14,6 +14,9 @@ from .operators import step
 from .tensors import named_tensors
 
 logger = logging.getLogger(__name__)
+KEPT_AFTER_STEPS = 64
+"""Eager steps before a graph that is kept already is loaded: loading the first one takes seconds, too."""
+
 LARGEST_ROWS = 64
 """Above this a step is bound by its products, which are the same either way."""
 
@@ -24,8 +27,8 @@ TOLERANCE: dict[str, float] = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
 class DecodeGraphs:
     """Compiled steps for batches of 1, 2, 4, ... sequences with one token each; smaller batches are padded.
 
-    A size is worth its graph once it ran ``patience`` steps eagerly; it goes on so until the graph is there. The
-    first step of a graph is computed both ways, and a graph that differs is not used.
+    A size is worth compiling once it ran ``patience`` steps eagerly, and loading after fewer where the graph is kept; it
+    stays eager until the graph is there. The first step of a graph is computed both ways, and a graph that differs is not used.
     All but ``_arrived`` belongs to the engine's thread.
     """
 
@@ -57,7 +60,9 @@ class DecodeGraphs:
         if rows in self._arrived:
             return self._first(batch, rows)
         seen = self._eager_steps[rows] = self._eager_steps.get(rows, 0) + 1
-        if seen == self._patience:
+        if seen == self._patience or (
+            seen == min(KEPT_AFTER_STEPS, self._patience) and self._compiler.keeps(rows)
+        ):
             self._compiler.want(rows)
         return None
 
@@ -67,6 +72,7 @@ class DecodeGraphs:
 
     def _first(self, batch: Batch, rows: int) -> torch.Tensor:
         graph = self._arrived.pop(rows)
+        self._eager_steps[rows] = self._patience  # it is not asked for again
         expected = self._model.forward(batch)
         try:
             actual = self._run(graph, batch, rows)
