@@ -1,7 +1,7 @@
 """The child process that compiles: reads batch sizes from standard input, answers each with a line.
 
-It ends with its standard input, at the latest after the graph at hand, so it does not stay behind when the engine dies; and
-it gives way to the engine's own work.
+It ends with its standard input, at the latest after the graph at hand, so it does not stay behind when the engine
+dies; and it gives way to the engine's own work.
 """
 
 from __future__ import annotations

@@ -27,8 +27,9 @@ TOLERANCE: dict[str, float] = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
 class DecodeGraphs:
     """Compiled steps for batches of 1, 2, 4, ... sequences with one token each; smaller batches are padded.
 
-    A size is worth compiling once it ran ``patience`` steps eagerly, and loading after fewer where the graph is kept; it
-    stays eager until the graph is there. The first step of a graph is computed both ways, and a graph that differs is not used.
+    A size is worth compiling once it ran ``patience`` steps eagerly, and loading after fewer where the graph is kept;
+    it stays eager until the graph is there. The first step of a graph is computed both ways, and a graph that differs
+    is not used.
     All but ``_arrived`` belongs to the engine's thread.
     """
 
