@@ -91,7 +91,7 @@ def paged(model: LoadedModel, point: Point) -> Batch:
     ]
     kernel = KERNELS[CpuRuntime().attention()]
 
-    def batch_of(start: int, count: int) -> Any:
+    def batch_of(start: int, count: int) -> Batch:
         return build_batch([Work(probe, start, count) for probe in probes], pool, kernel, model.device)
 
     if point.context:
