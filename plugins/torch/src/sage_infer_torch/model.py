@@ -156,7 +156,7 @@ def _fingerprint(path: str, dtype_name: str) -> str:
 
 
 _PROOF_TOKENS, _PROOF_PAGE = 9, 4
-_PROOF_TOLERANCE: dict[str, float] = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
+PROOF_TOLERANCE: dict[str, float] = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
 """Largest difference of logits, relative to the largest logit: rounding, far below a wrong mask's effect."""
 
 
@@ -175,7 +175,7 @@ def _prove(model: LoadedModel, kernel: Kernel, ids: list[int], expected: torch.T
     except RuntimeError as error:
         raise Unsupported(f"{name} cannot run over paged KV: {error}", param="model") from error
     difference = (actual - expected[[4, 7, 8]]).abs().max().item() / expected.abs().max().item()
-    if not difference <= _PROOF_TOLERANCE[model.dtype_name]:
+    if not difference <= PROOF_TOLERANCE[model.dtype_name]:
         raise Unsupported(
             f"{name} is not supported by the torch engine: over paged KV its logits differ from its own by "
             f"{difference:.2g} of the largest",

@@ -7,6 +7,7 @@ dies; and it gives way to the engine's own work.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -30,14 +31,15 @@ def main(model_path: str, dtype: str, threads: int, root: str) -> None:
     tracer: DecodeTracer | None = None
     for line in sys.stdin:
         rows = int(line)
+        draft = tempfile.mkdtemp(prefix=".draft-", dir=store.folder)
         try:
             with torch.inference_mode():
                 tracer = tracer or DecodeTracer(model_path, getattr(torch, dtype))
-                draft = tempfile.mkdtemp(prefix=".draft-", dir=store.folder)
                 tracer.compile(rows, Path(draft))
             store.publish(rows, Path(draft))
             print(DONE, rows, file=answers)
         except Exception as error:  # noqa: BLE001 - boundary: whatever the compiler raises is told to the engine
+            shutil.rmtree(draft, ignore_errors=True)
             print(FAILED, rows, f"{type(error).__name__}: {' '.join(str(error).split())}"[:500], file=answers)
 
 
